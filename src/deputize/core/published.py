@@ -1,0 +1,77 @@
+"""A document at a URL that vouches for itself by naming that URL."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from deputize.core.ports import Env
+from deputize.core.rules import Fault
+from deputize.core.values import Instant, Seconds
+from deputize.core.wire import Call, JsonObject, Malformed
+
+T = TypeVar("T")
+
+KEPT_MAX = 256  # documents held by one `Published`; the oldest goes first
+
+
+@dataclass(slots=True)
+class _Kept(Generic[T]):
+    value: T
+    fetched_at: Instant
+
+
+@dataclass(slots=True)
+class Published(Generic[T]):
+    """Documents of one sort: fetched with limits, checked, and kept only if good.
+
+    `names_itself` is the member that must equal the name given to `get` (None where another document names this
+    one, as with a JWK set). `read` turns the object into a value and raises ValueError on a bad one. Kept for
+    `keep` seconds, and never fetched more often than every `again_after`. Raises Fault: a peer's broken document
+    is nothing that a request can be blamed for.
+    """
+
+    read: Callable[[JsonObject], T]
+    names_itself: str | None = None
+    keep: Seconds = Seconds(300)
+    again_after: Seconds = Seconds(30)
+    bytes_max: int = 256 * 1024
+    _kept: dict[str, _Kept[T]] = field(default_factory=dict)
+    _tried_at: dict[str, Instant] = field(default_factory=dict)
+
+    async def get(self, url: str, env: Env, *, named: str | None = None, fresher: bool = False) -> T:
+        """The document at `url`. `fresher` asks for another look (an unknown key id), within `again_after`."""
+        now = env.clock()
+        kept = self._kept.get(url)
+        tried_at = self._tried_at.get(url)
+        rested = tried_at is None or not 0 <= now - tried_at < self.again_after
+        if kept and (not rested or (not fresher and 0 <= now - kept.fetched_at < self.keep)):
+            return kept.value
+        if not kept and not rested:
+            raise Fault(f"{url} was out of reach a moment ago", retry=True)
+        self._tried_at[url] = now
+        try:
+            value = await self._fetched(url, named or url, env)
+        except Fault:
+            if kept and now - kept.fetched_at < self.keep * 12:
+                return kept.value  # the last good answer outlives a short outage of the peer, not a long one
+            raise
+        while len(self._kept) >= KEPT_MAX:
+            oldest = next(iter(self._kept))
+            del self._kept[oldest]
+            self._tried_at.pop(oldest, None)
+        self._kept[url] = _Kept(value, now)
+        return value
+
+    async def _fetched(self, url: str, named: str, env: Env) -> T:
+        reply = await env.fetch(
+            Call(method="GET", url=url, headers=(("accept", "application/json"),), bytes_max=self.bytes_max)
+        )
+        if reply.status != 200:  # noqa: PLR2004
+            raise Fault(f"{url} answered {reply.status}", retry=True)
+        try:
+            document = reply.json_object(self.bytes_max)
+            if self.names_itself is not None and document.get(self.names_itself) != named:
+                raise Malformed(f"{self.names_itself} does not name where the document came from")
+            return self.read(document)
+        except ValueError as problem:
+            raise Fault(f"{url}: {problem}") from None

@@ -1,0 +1,87 @@
+"""Which specifications, in which version, and where in the house: one table."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Status(Enum):
+    """How firm the ground is. Individual drafts and house profiles are off until switched on by name."""
+
+    RFC = "RFC"
+    FINAL = "final specification"
+    WORKING_GROUP = "working-group draft"
+    INDIVIDUAL = "individual draft"
+    HOUSE = "house profile"
+
+    @property
+    def on_by_default(self) -> bool:
+        return self not in {Status.INDIVIDUAL, Status.HOUSE}
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A document: `name` is its name in `[drafts]` of the settings, `modules` where it lives."""
+
+    name: str
+    id: str
+    title: str
+    status: Status
+    modules: tuple[str, ...]
+
+
+SPECS: tuple[Spec, ...] = (
+    Spec("oauth2", "RFC 6749", "The OAuth 2.0 Authorization Framework", Status.RFC, ("oauth.token_endpoint",)),
+    Spec("bearer", "RFC 6750", "Bearer Token Usage", Status.RFC, ("oauth.caller", "oauth.challenge")),
+    Spec("revocation", "RFC 7009", "Token Revocation", Status.RFC, ("oauth.token_status",)),
+    Spec("jws", "RFC 7515", "JSON Web Signature", Status.RFC, ("jose.jws",)),
+    Spec("jwk", "RFC 7517", "JSON Web Key", Status.RFC, ("jose.keys",)),
+    Spec("jwa", "RFC 7518", "JSON Web Algorithms", Status.RFC, ("jose.algorithms",)),
+    Spec("jwt", "RFC 7519", "JSON Web Token", Status.RFC, ("jose.jwt",)),
+    Spec("assertions", "RFC 7523", "JWT Profile for Client Authentication", Status.RFC, ("oauth.assertion",)),
+    Spec("thumbprint", "RFC 7638", "JWK Thumbprint", Status.RFC, ("jose.keys",)),
+    Spec("introspection", "RFC 7662", "Token Introspection", Status.RFC, ("oauth.token_status",)),
+    Spec("as-metadata", "RFC 8414", "Authorization Server Metadata", Status.RFC, ("oauth.metadata",)),
+    Spec("token-exchange", "RFC 8693", "Token Exchange", Status.RFC, ("oauth.grants.token_exchange",)),
+    Spec("resource-indicators", "RFC 8707", "Resource Indicators", Status.RFC, ("oauth.authority",)),
+    Spec("jwt-access-token", "RFC 9068", "JWT Profile for Access Tokens", Status.RFC, ("oauth.tokens", "oauth.caller")),
+    Spec("rar", "RFC 9396", "Rich Authorization Requests", Status.RFC, ("oauth.details",)),
+    Spec("dpop", "RFC 9449", "Demonstrating Proof of Possession", Status.RFC, ("oauth.dpop",)),
+    Spec("digest-fields", "RFC 9530", "Digest Fields", Status.RFC, ("oauth.details",)),
+    Spec("resource-metadata", "RFC 9728", "Protected Resource Metadata", Status.RFC, ("oauth.metadata",)),
+    Spec("fully-specified", "RFC 9864", "Fully-Specified Algorithms", Status.RFC, ("jose.algorithms",)),
+    Spec(
+        "ciba",
+        "OpenID CIBA Core 1.0",
+        "Client-Initiated Backchannel Authentication",
+        Status.FINAL,
+        ("oauth.grants.ciba",),
+    ),
+    Spec(
+        "rfc7523bis",
+        "draft-ietf-oauth-rfc7523bis-11",
+        "Updates to JWT Client Authentication and Assertion-Based Grants",
+        Status.WORKING_GROUP,
+        ("oauth.assertion", "oauth.client_auth.private_key_jwt"),
+    ),
+    Spec(
+        "jwt-bcp",
+        "draft-ietf-oauth-rfc8725bis-10",
+        "JSON Web Token Best Current Practices",
+        Status.WORKING_GROUP,
+        ("jose.jws", "jose.jwt", "jose.keys"),
+    ),
+    Spec(
+        "txn-challenge",
+        "draft-rosomakho-oauth-txn-challenge-00",
+        "Transaction Authorization Challenge",
+        Status.INDIVIDUAL,
+        ("oauth.grants.transaction", "oauth.challenge"),
+    ),
+    Spec(
+        "call-bound",
+        "Deputize http_call",
+        "An authorization detail that fits one HTTP call: method, URL and digest of the body",
+        Status.HOUSE,
+        ("oauth.details",),
+    ),
+)

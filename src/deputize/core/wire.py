@@ -1,0 +1,272 @@
+"""The border: strict forms, JSON and base64url in; calls and answers out. Nothing is said twice."""
+
+import base64
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes, urlencode
+
+from deputize.core.rules import Rule
+
+JsonObject = dict[str, Any]
+
+FORM_BYTES_MAX: Final = 64 * 1024
+FIELDS_MAX: Final = 100
+FIELD_BYTES_MAX: Final = 16 * 1024
+JSON_DEPTH_MAX: Final = 20
+REPEATABLE: Final = frozenset({"resource", "audience"})  # RFC 8707, 2; RFC 8693, 2.1
+
+ONCE = Rule("RFC 6749", "3.2", "No request parameter is included more than once.")
+FORM = Rule("RFC 6749", "3.2", "The request is a form in UTF-8, and its percent signs are escapes.")
+FORM_TYPE = Rule("RFC 6749", "3.2", "The content type is application/x-www-form-urlencoded.")
+SMALL = Rule("Deputize", "bounds", "The request body has at most 64 KiB, 100 fields and 16 KiB a field.")
+PRESENT = Rule("RFC 6749", "5.2", "Each required parameter is present.")
+ONE_HEADER = Rule("RFC 9110", "5.3", "A header that has one value is sent once.")
+PLAIN = Rule("RFC 9110", "8.4", "The request body has no content coding.")
+
+
+class Malformed(ValueError):
+    """The bytes are not what they claim to be. The caller turns this into a refusal with its own code."""
+
+
+# --- base64url ----------------------------------------------------------------------------------------------------
+
+_B64URL = re.compile(r"[A-Za-z0-9_-]*")
+
+
+def b64u(data: bytes) -> str:
+    """Encode as base64url without padding (RFC 7515, 2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def b64u_bytes(text: str) -> bytes:
+    """Decode base64url in its one canonical form: no padding, no foreign characters, no stray bits."""
+    if not _B64URL.fullmatch(text) or len(text) % 4 == 1:
+        raise Malformed("not base64url")
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if len(text) % 4 and b64u(data[-(len(data) % 3) :]) != text[-(len(text) % 4) :]:
+        raise Malformed("base64url with stray bits")
+    return data
+
+
+# --- JSON ---------------------------------------------------------------------------------------------------------
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> JsonObject:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise Malformed("a member name is there twice")
+    return members
+
+
+def _constant(name: str) -> float:
+    raise Malformed(f"{name} is not JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 19:  # noqa: PLR2004 (what fits into 64 bits)
+        raise Malformed("an integer beyond 64 bits")
+    value = int(digits)
+    if not -(2**63) <= value < 2**63:
+        raise Malformed("an integer beyond 64 bits")
+    return value
+
+
+def _float(digits: str) -> float:
+    value = float(digits) if len(digits) <= 64 else math.inf  # noqa: PLR2004 (nobody needs more digits)
+    if not math.isfinite(value):
+        raise Malformed("a number out of range")
+    return value
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer, parse_float=_float
+)
+
+
+def _depth(text: str) -> int:
+    deepest = depth = 0
+    for mark in re.findall(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
+        if mark in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif mark in "]}":
+            depth -= 1
+    return deepest
+
+
+def json_value(data: bytes, *, bytes_max: int = FORM_BYTES_MAX, depth_max: int = JSON_DEPTH_MAX) -> Any:  # noqa: ANN401
+    """Read JSON strictly: UTF-8, bounded size, depth and numbers; no name twice, no NaN, no lone surrogate."""
+    if len(data) > bytes_max:
+        raise Malformed("too large")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Malformed("not UTF-8") from None
+    if text.count("[") + text.count("{") > depth_max and _depth(text) > depth_max:
+        raise Malformed("nested too deeply")
+    try:
+        value, end = _DECODER.raw_decode(text.lstrip(" \t\r\n"))
+        if text.lstrip(" \t\r\n")[end:].strip(" \t\r\n"):
+            raise Malformed("more than one JSON value")
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except Malformed:
+        raise
+    except (ValueError, RecursionError):
+        raise Malformed("not JSON") from None
+    return value
+
+
+def json_object(data: bytes, *, bytes_max: int = FORM_BYTES_MAX, depth_max: int = JSON_DEPTH_MAX) -> JsonObject:
+    """Read one JSON object, as strictly as `json_value` does."""
+    value = json_value(data, bytes_max=bytes_max, depth_max=depth_max)
+    if not isinstance(value, dict):
+        raise Malformed("not a JSON object")
+    return value
+
+
+def json_bytes(value: object) -> bytes:
+    """Write compact JSON in UTF-8."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+# --- headers and forms --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Header fields as they came: names in lower case, in order, doubles kept."""
+
+    items: tuple[tuple[str, str], ...] = ()
+
+    def all(self, name: str) -> tuple[str, ...]:
+        return tuple(value for key, value in self.items if key == name)
+
+    def one(self, name: str) -> str | None:
+        """The value of a header that may be there once. Twice is `invalid_request`."""
+        values = self.all(name)
+        if len(values) > 1:
+            ONE_HEADER.refuse("invalid_request", header=name)
+        return values[0] if values else None
+
+
+def _decoded(text: bytes) -> str:
+    if re.search(rb"%(?![0-9A-Fa-f]{2})", text):
+        FORM.refuse("invalid_request")
+    try:
+        plain = unquote_to_bytes(text.replace(b"+", b" ")).decode("utf-8")
+    except UnicodeDecodeError:
+        FORM.refuse("invalid_request")
+    if "\x00" in plain:
+        FORM.refuse("invalid_request")
+    return plain
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The parameters of a request. An empty value is an absent one; nothing but `resource` and `audience` repeats."""
+
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, body: bytes) -> "Form":
+        if len(body) > FORM_BYTES_MAX or body.count(b"&") >= FIELDS_MAX:
+            SMALL.refuse("invalid_request")
+        fields: dict[str, tuple[str, ...]] = {}
+        for pair in body.split(b"&"):
+            if not pair:
+                continue
+            if len(pair) > FIELD_BYTES_MAX:
+                SMALL.refuse("invalid_request")
+            name, _, value = pair.partition(b"=")
+            key, text = _decoded(name), _decoded(value)
+            if key in fields and key not in REPEATABLE:
+                ONCE.refuse("invalid_request", parameter=key)
+            fields[key] = (*fields.get(key, ()), text)
+        return cls({key: told for key, values in fields.items() if (told := tuple(filter(None, values)))})
+
+    def get(self, name: str) -> str | None:
+        values = self.fields.get(name)
+        return values[0] if values else None
+
+    def one(self, name: str) -> str:
+        """The value of a required parameter."""
+        value = self.get(name)
+        if value is None:
+            PRESENT.refuse("invalid_request", parameter=name)
+        return value
+
+    def all(self, name: str) -> tuple[str, ...]:
+        return self.fields.get(name, ())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.fields
+
+
+def form_bytes(fields: Iterable[tuple[str, str]]) -> bytes:
+    """Write a form."""
+    return urlencode(list(fields)).encode("ascii")
+
+
+# --- requests and answers -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbound:
+    """The HTTP that the core knows of a request; no framework.
+
+    `url` is the configured base with the routed path: never made from `Host` or a forwarding header.
+    `certificate` is the client's TLS certificate (DER), where one was proven.
+    """
+
+    method: str
+    url: str
+    headers: Headers = Headers()
+    body: bytes = b""
+    certificate: bytes | None = None
+
+    def form(self) -> Form:
+        """The body as a form, or a refusal."""
+        if self.headers.one("content-encoding") not in {None, "identity"}:
+            PLAIN.refuse("invalid_request")
+        kind = (self.headers.one("content-type") or "").partition(";")[0].strip().lower()
+        if kind != "application/x-www-form-urlencoded":
+            FORM_TYPE.refuse("invalid_request", content_type=kind[:80])
+        return Form.parse(self.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbound:
+    """An answer, before a framework has seen it."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request that we want made. `bytes_max` bounds the answer's body."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    bytes_max: int = FORM_BYTES_MAX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: Headers = Headers()
+    body: bytes = b""
+
+    def json_object(self, bytes_max: int = FORM_BYTES_MAX) -> JsonObject:
+        """The body as one JSON object; raises Malformed."""
+        return json_object(self.body, bytes_max=bytes_max)

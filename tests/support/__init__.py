@@ -1,0 +1,1 @@
+"""What tests share: the proofs that they claim, and the world in which they play."""
