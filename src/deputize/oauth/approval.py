@@ -1,0 +1,30 @@
+"""What a grant decides."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from deputize.core.values import ClientId, Instant, Subject
+from deputize.oauth.authority import Authority
+from deputize.oauth.delegation import Actor
+
+ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a name, not a secret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """This client may have this. `subject` None: for itself.
+
+    `standing` is the key of the Standing that it rests on: where that is taken back, what was issued ends. `txn`
+    ties the token to one transaction. `issued_token_type` is told where the grant is an exchange. `auth_time` is
+    when the person was last seen, where one was.
+    """
+
+    client: ClientId
+    authority: Authority
+    subject: Subject | None = None
+    actor: Actor | None = None
+    standing: str | None = None
+    txn: str | None = None
+    issued_token_type: str | None = None
+    auth_time: Instant | None = None
+    acr: str | None = None

@@ -1,0 +1,158 @@
+"""Who is calling: token, proof and request in, `Caller` out. For protected resources."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from deputize.core.ports import Add, Record
+from deputize.core.rules import Rule
+from deputize.core.values import ClientId, Instant, Subject
+from deputize.core.wire import Headers, b64u
+from deputize.jose import jwt
+from deputize.jose.algorithms import ALL
+from deputize.jose.keys import KeySet
+from deputize.oauth import dpop
+from deputize.oauth.authority import Authority
+from deputize.oauth.binding import BoundKey, thumbprint_in
+from deputize.oauth.delegation import Actor, from_claim
+from deputize.oauth.details import HTTP_CALL, Detail, details, http_call
+
+TYP: Final = "at+jwt"
+TOKEN_MAX: Final = 16 * 1024
+
+ONE_METHOD = Rule("RFC 6750", "2", "The token comes by one method: one Authorization header, one scheme.")
+TOKEN_NEEDED = Rule("RFC 6750", "3", "The request carries an access token.")
+SCHEME = Rule("RFC 9449", "7.1", "A bound token comes under the scheme DPoP, any other one under Bearer.")
+KEY_SHOWN = Rule("RFC 9449", "7.1", "A bound token comes with a proof by the key that it is bound to.")
+BOUND_ONLY = Rule("RFC 9728", "2", "Where the resource requires bound tokens, the token is bound.")
+SCOPE_ENOUGH = Rule("RFC 6750", "3.1", "The token's scope is enough for this call.")
+THIS_CALL = Rule("Deputize http_call", "matching", "A token for one call is used for exactly that call: method, URL and body.")
+CALL_ONCE = Rule("Deputize http_call", "single use", "A token for one call is used once.")
+THESE_DETAILS = Rule("RFC 9396", "9.1", "The token's authorization details are those that this call needs.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSpent(Record):
+    """An approval that was used, by the guard's own store. `key` is a hash of issuer and transaction."""
+
+    kind: ClassVar[str] = "call_spent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """A proof: who calls, for whom, and what they may. Only `check` makes one.
+
+    `actor` is who acts where a person stands behind (`subject` is the person then); `key` the key they showed.
+    """
+
+    subject: Subject
+    client: ClientId
+    actor: Actor | None
+    authority: Authority
+    key: BoundKey | None
+    jti: str
+    txn: str | None
+    claims: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What came in the Authorization header, not yet believed."""
+
+    scheme: str
+    token: str
+
+
+def credentials(headers: Headers) -> Credentials | None:
+    """The token of a request; None where there is none. Tokens in a query or a body are not looked at."""
+    values = headers.all("authorization")
+    if not values:
+        return None
+    if len(values) > 1:
+        ONE_METHOD.refuse("invalid_request", headers=len(values))
+    scheme, _, token = values[0].partition(" ")
+    token = token.strip(" ")
+    if scheme.lower() not in {"bearer", "dpop"} or not token:
+        TOKEN_NEEDED.refuse("missing_token", scheme=scheme[:20])
+    if "," in token or " " in token:
+        ONE_METHOD.refuse("invalid_request")
+    return Credentials(scheme=scheme.lower(), token=token)
+
+
+def check(
+    shown: Credentials, headers: Headers, keys: KeySet, *, method: str, url: str, issuer: str, audience: str, now: Instant
+) -> tuple[Caller, tuple[Add, ...]]:
+    """Verify token and proof for this request. The second part is to be committed: it makes the proof single use."""
+    expected = jwt.Expectation(
+        typ=frozenset({TYP}),
+        algs=ALL,
+        issuer=issuer,
+        audience=jwt.Among(audience),
+        lifetime_max=None,  # the issuer's own affair
+        age_max=None,
+        needs=frozenset({"iss", "exp", "aud", "sub", "client_id", "iat", "jti"}),
+        error="invalid_token",
+    )
+    verified = jwt.verify(shown.token, keys, expected, now)
+    bound_to = thumbprint_in(verified.claims)
+    if (shown.scheme == "dpop") != (bound_to is not None) or (bound_to is None and "cnf" in verified.claims):
+        SCHEME.refuse("invalid_token", scheme=shown.scheme)
+    key, marks = None, ()
+    if bound_to is not None:
+        proof = dpop.check(
+            headers, method=method, url=url, now=now, access_token=shown.token, error="invalid_dpop_proof"
+        )
+        if proof is None or proof.key.jkt != bound_to:
+            KEY_SHOWN.refuse("invalid_token")
+        key, marks = proof.key, (proof.once,)
+    return _caller(verified, key), marks
+
+
+def _caller(verified: jwt.VerifiedJwt, key: BoundKey | None) -> Caller:
+    claims = verified.claims
+    audience = claims["aud"]
+    txn = claims.get("txn")
+    scope = claims.get("scope")
+    return Caller(
+        subject=Subject(verified.text("sub")),
+        client=ClientId(verified.text("client_id")),
+        actor=from_claim(claims.get("act"), error="invalid_token"),
+        authority=Authority(
+            audience=frozenset([audience] if isinstance(audience, str) else audience),  # type: ignore[call-overload]  # verify held it
+            scope=frozenset(scope.split()) if isinstance(scope, str) else frozenset(),
+            details=details(claims.get("authorization_details", []), error="invalid_token"),
+            until=verified.instant("exp"),
+        ),
+        key=key,
+        jti=verified.text("jti"),
+        txn=txn if isinstance(txn, str) else None,
+        claims=claims,
+    )
+
+
+def call_bound(caller: Caller) -> tuple[Detail, ...]:
+    """The details that tie the token to one call."""
+    return tuple(detail for detail in caller.authority.details if detail.type == HTTP_CALL)
+
+
+def check_call(caller: Caller, *, method: str, url: str, body: bytes, wanted: tuple[Detail, ...]) -> Add:
+    """Hold a call-bound token against this very call. To be committed by the guard: it makes the token single use.
+
+    `wanted` is what the resource itself says of this call (without the `http_call` detail): the token has these
+    details and no others, so that what the person read is what now runs.
+    """
+    this = http_call(method, url, body)
+    if call_bound(caller) != (this,):
+        THIS_CALL.refuse("invalid_token", method=method)
+    others = tuple(detail for detail in caller.authority.details if detail.type != HTTP_CALL)
+    if sorted(others, key=lambda one: one.text) != sorted(wanted, key=lambda one: one.text):
+        THESE_DETAILS.refuse("invalid_token")
+    spent = b64u(hashlib.sha256(f"{caller.claims['iss']} {caller.txn or caller.jti}".encode()).digest())
+    return Add(CallSpent(key=spent, expires_at=Instant(caller.authority.until + 2 * jwt.SKEW)))
+
+
+def check_scope(caller: Caller, needed: frozenset[str]) -> None:
+    """Hold the token's scope against what this call needs."""
+    if not needed <= caller.authority.scope:
+        SCOPE_ENOUGH.refuse("insufficient_scope", params=(("scope", " ".join(sorted(needed))),))

@@ -1,0 +1,151 @@
+"""What a protected resource answers when it says no: which metadata, which scope, or one signed transaction."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from deputize.core.rules import Rule
+from deputize.core.values import Instant, Seconds
+from deputize.core.wire import Headers, JsonObject, Malformed
+from deputize.jose import jwt
+from deputize.jose.algorithms import ALL
+from deputize.jose.keys import KeySet, PrivateKey
+from deputize.oauth.authority import Authority
+from deputize.oauth.delegation import Actor, from_claim
+from deputize.oauth.details import Detail, details, shown_text
+
+TYP: Final = "txn-authz-challenge+jwt"
+ACCEPTS: Final = "accept-txn-challenge"
+ERROR: Final = "transaction_authorization_required"
+LIFE: Final = Seconds(300)
+CHALLENGE_MAX: Final = 8 * 1024
+
+_DRAFT: Final = "draft-rosomakho-oauth-txn-challenge"
+APPROVAL_WANTED = Rule(_DRAFT, "Challenge", "A call that needs a person's approval carries a token for exactly this call.")
+DESCRIBED = Rule(_DRAFT, "Challenge Validation", "The challenge describes its operation, with a reason and a transaction identifier.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """One operation as the resource describes it: the agent can carry it, and cannot alter it."""
+
+    resource: str
+    jti: str
+    txn: str
+    details: tuple[Detail, ...]
+    reason: str
+    actor: Actor | None
+    until: Instant
+
+
+def accepts_challenge(headers: Headers) -> bool:
+    """Whether the requester has a way to answer a transaction challenge (RFC 9651 boolean; parameters ignored)."""
+    values = headers.all(ACCEPTS)
+    return len(values) == 1 and values[0].partition(";")[0].strip() == "?1"
+
+
+def make(challenge: Challenge, *, authorization_server: str, key: PrivateKey, now: Instant) -> str:
+    """Sign a challenge for the authorization server that the resource trusts."""
+    claims: JsonObject = {
+        "iss": challenge.resource,
+        "aud": authorization_server,
+        "iat": now,
+        "exp": challenge.until,
+        "jti": challenge.jti,
+        "txn": challenge.txn,
+        "authorization_details": [detail.members for detail in challenge.details],
+        "reason": challenge.reason,
+    }
+    if challenge.actor is not None:
+        claims["act"] = challenge.actor.claim()
+    return jwt.sign(claims, key, typ=TYP)
+
+
+def issuer_of(compact: str, *, error: str) -> str | None:
+    """Who claims to have made the challenge: to find its keys, and for nothing else."""
+    _, claims = jwt.peek(compact, error, bytes_max=CHALLENGE_MAX)
+    issuer = claims.get("iss")
+    return issuer if isinstance(issuer, str) else None
+
+
+def read(compact: str, keys: KeySet, *, resource: str, authorization_server: str, now: Instant) -> Challenge:
+    """Verify a challenge made by `resource` for `authorization_server`."""
+    expected = jwt.Expectation(
+        typ=frozenset({TYP}),
+        algs=ALL,
+        issuer=resource,
+        audience=jwt.Sole(authorization_server),
+        lifetime_max=LIFE,
+        age_max=Seconds(LIFE + jwt.SKEW),
+        needs=frozenset({"iat", "exp", "jti", "txn", "authorization_details", "reason"}),
+        error="invalid_grant",
+    )
+    verified = jwt.verify(compact, keys, expected, now)
+    found = details(verified.claims["authorization_details"], error="invalid_grant")
+    txn = verified.claims["txn"]
+    try:
+        reason = shown_text(verified.claims["reason"], length_max=280)
+    except Malformed:
+        DESCRIBED.refuse("invalid_grant", member="reason")
+    if not found or not isinstance(txn, str) or not 0 < len(txn) <= 256:  # noqa: PLR2004 (as long as a jti may be)
+        DESCRIBED.refuse("invalid_grant", details=len(found))
+    return Challenge(
+        resource=resource,
+        jti=verified.text("jti"),
+        txn=txn,
+        details=found,
+        reason=reason,
+        actor=from_claim(verified.claims.get("act"), error="invalid_grant"),
+        until=verified.instant("exp"),
+    )
+
+
+def authority_of(challenge: Challenge, scope: frozenset[str] = frozenset()) -> Authority:
+    """What the challenge asks for: this one operation at the resource that made it."""
+    return Authority(
+        audience=frozenset({challenge.resource}), scope=scope, details=challenge.details, until=challenge.until
+    )
+
+
+def www_authenticate(scheme: str, params: tuple[tuple[str, str], ...]) -> str:
+    """One challenge of a `WWW-Authenticate` field (RFC 9110, 11.6.1), every value quoted."""
+    quoted = (f'{name}="{_quotable(value)}"' for name, value in params)
+    return f"{scheme} {', '.join(quoted)}" if params else scheme
+
+
+def _quotable(value: str) -> str:
+    plain = "".join(mark if " " <= mark <= "~" else "?" for mark in value)
+    return plain.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def challenge_params(value: str) -> tuple[str, dict[str, str]]:
+    """Read one challenge of a `WWW-Authenticate` field: its scheme, and its parameters. Raises Malformed."""
+    scheme, _, rest = value.strip().partition(" ")
+    params: dict[str, str] = {}
+    at = 0
+    rest = rest.strip()
+    while at < len(rest):
+        name, equals, _ = rest[at:].partition("=")
+        name = name.strip(" ,").lower()
+        if not equals or not name:
+            raise Malformed("a challenge has parameters of the form name=value")
+        at += rest[at:].index("=") + 1
+        text, at = _value(rest, at)
+        if name in params:
+            raise Malformed("a challenge parameter is there twice")
+        params[name] = text
+    return scheme, params
+
+
+def _value(rest: str, at: int) -> tuple[str, int]:
+    if rest[at : at + 1] != '"':
+        token = rest[at:].partition(",")[0]
+        return token.strip(), at + len(token) + 1
+    text = []
+    at += 1
+    while at < len(rest) and rest[at] != '"':
+        at += rest[at] == "\\"
+        text.append(rest[at : at + 1])
+        at += 1
+    if at >= len(rest):
+        raise Malformed("a quoted string has no end")
+    return "".join(text), at + 1

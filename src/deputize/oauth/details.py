@@ -1,0 +1,197 @@
+"""Authorization details (RFC 9396): a row a type; each says itself in a sentence."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from deputize.core.rules import Rule
+from deputize.core.values import WebUrl
+from deputize.core.wire import JsonObject, Malformed, json_value
+
+DETAILS_MAX: Final = 8
+DETAILS_BYTES_MAX: Final = 16 * 1024
+
+DETAILS = Rule("RFC 9396", "5", "Each authorization detail has a type that is known here, and the fields of that type.")
+TEXT = Rule("Deputize", "details", "A text that a person is shown is short, on one line, and without control or direction marks.")
+
+_DIGEST: Final = re.compile(r"sha-256=:[A-Za-z0-9+/]{43}=:")
+_METHOD: Final = re.compile(r"[A-Z]{1,16}")
+_AMOUNT: Final = re.compile(r"(0|[1-9][0-9]{0,11})(\.[0-9]{1,4})?")
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_SIGNS: Final = {"EUR": "€", "USD": "$", "GBP": "£"}
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One authorization detail: its type, and the whole object in one canonical text (so that equal is equal)."""
+
+    type: str
+    text: str
+
+    @classmethod
+    def of(cls, **members: object) -> "Detail":
+        """Make one from its members; `type` is among them."""
+        return cls(str(members["type"]), json.dumps(members, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
+
+    @property
+    def members(self) -> JsonObject:
+        found: JsonObject = json.loads(self.text)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a detail says about itself: `wants` follows "… wants to"; `often` is how often, where it is limited;
+    `small` is what belongs in the small print."""
+
+    wants: str
+    often: str = ""
+    small: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DetailType:
+    """A row: the type's name, a check that raises ValueError, whether one detail is within another, and its sentence."""
+
+    name: str
+    check: Callable[[Mapping[str, Any]], None]
+    covers: Callable[[Detail, Detail], bool]
+    says: Callable[[Mapping[str, Any]], Said]
+
+
+def shown_text(text: object, *, length_max: int = 140) -> str:
+    """A text that is fit to be shown to a person: one short line, nothing invisible. Raises ValueError."""
+    if not isinstance(text, str) or not text.strip() or len(text) > length_max:
+        raise Malformed(f"a text of at most {length_max} characters is needed")
+    if not text.isprintable():  # control, format (bidi) and private characters, line and paragraph separators
+        raise Malformed("a text on one line, without control or direction marks")
+    return text
+
+
+def _only(members: Mapping[str, Any], *names: str) -> None:
+    foreign = set(members) - {"type", *names}
+    missing = set(names) - set(members)
+    if foreign or missing:
+        raise Malformed(f"fields unknown: {sorted(foreign)}; missing: {sorted(missing)}")
+
+
+# --- http_call: fits one call ---------------------------------------------------------------------------------------
+
+HTTP_CALL: Final = "http_call"
+
+
+def content_digest(body: bytes) -> str:
+    """The body's `sha-256` as RFC 9530 writes it."""
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode('ascii')}:"
+
+
+def http_call(method: str, url: str, body: bytes) -> Detail:
+    """The detail that exactly this call fits, and no other."""
+    return Detail.of(type=HTTP_CALL, method=method, url=url, content_digest=content_digest(body), size=len(body))
+
+
+def _check_call(members: Mapping[str, Any]) -> None:
+    _only(members, "method", "url", "content_digest", "size")
+    if not isinstance(members["method"], str) or not _METHOD.fullmatch(members["method"]):
+        raise Malformed("a method is a word in capitals")
+    if not isinstance(members["content_digest"], str) or not _DIGEST.fullmatch(members["content_digest"]):
+        raise Malformed("a content_digest is an RFC 9530 sha-256")
+    if not isinstance(members["size"], int) or isinstance(members["size"], bool) or members["size"] < 0:
+        raise Malformed("a size is a number of bytes")
+    if not isinstance(members["url"], str):
+        raise Malformed("a url is a text")
+    WebUrl(members["url"])
+
+
+def _say_call(members: Mapping[str, Any]) -> Said:
+    parts = urlsplit(members["url"])
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    small = (f"{members['method']} {path} at {parts.netloc}", f"exactly {members['size']} bytes, {members['content_digest']}")
+    return Said(wants=f"make one call to {parts.netloc}", often="once", small=small)
+
+
+# --- purchase: what, for how much, from whom ------------------------------------------------------------------------
+
+
+def _check_purchase(members: Mapping[str, Any]) -> None:
+    _only(members, "item", "quantity", "amount", "payee")
+    shown_text(members["item"], length_max=80)
+    shown_text(members["payee"], length_max=80)
+    quantity, amount = members["quantity"], members["amount"]
+    if not isinstance(quantity, int) or isinstance(quantity, bool) or not 0 < quantity < 10**6:
+        raise Malformed("a quantity is a whole number above zero")
+    if not isinstance(amount, dict) or set(amount) != {"value", "currency"}:
+        raise Malformed("an amount has a value and a currency")
+    if not isinstance(amount["value"], str) or not _AMOUNT.fullmatch(amount["value"]):
+        raise Malformed("a value is a decimal number, written as text")
+    if not isinstance(amount["currency"], str) or not _CURRENCY.fullmatch(amount["currency"]):
+        raise Malformed("a currency has three capitals")
+
+
+def money(value: str, currency: str) -> str:
+    """An amount as a person writes it."""
+    places = max(2, -int(Decimal(value).as_tuple().exponent))
+    text = f"{Decimal(value):,.{places}f}"
+    return f"{_SIGNS[currency]}{text}" if currency in _SIGNS else f"{text} {currency}"
+
+
+def _say_purchase(members: Mapping[str, Any]) -> Said:
+    amount = money(members["amount"]["value"], members["amount"]["currency"])
+    return Said(wants=f"order {members['quantity']} × {members['item']} for {amount} from {members['payee']}")
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+
+def same(wide: Detail, narrow: Detail) -> bool:
+    """The strictest way to cover: equal, whatever the order of members was."""
+    return wide == narrow
+
+
+TYPES: Final[tuple[DetailType, ...]] = (
+    DetailType(HTTP_CALL, _check_call, same, _say_call),
+    DetailType("purchase", _check_purchase, same, _say_purchase),
+)
+_BY_NAME: Final = {row.name: row for row in TYPES}
+
+
+def detail(members: object) -> Detail:
+    """Check one object and make it a detail. Raises ValueError."""
+    if not isinstance(members, dict):
+        raise Malformed("an authorization detail is an object")
+    row = _BY_NAME.get(members.get("type", ""))
+    if row is None:
+        raise Malformed("an authorization detail of a type that is not known here")
+    row.check(members)
+    return Detail.of(**members)
+
+
+def details(value: object, *, error: str = "invalid_authorization_details") -> tuple[Detail, ...]:
+    """Read `authorization_details`: the array, or its JSON text."""
+    try:
+        if isinstance(value, str):
+            value = json_value(value.encode("utf-8", "surrogatepass"), bytes_max=DETAILS_BYTES_MAX)
+        if not isinstance(value, list) or len(value) > DETAILS_MAX:
+            raise Malformed(f"an array of at most {DETAILS_MAX} authorization details")
+        return tuple(detail(members) for members in value)
+    except (ValueError, TypeError) as problem:
+        DETAILS.refuse(error, problem=str(problem))
+
+
+def covers(wide: Detail, narrow: Detail) -> bool:
+    """Whether `narrow` is within `wide`, by their type's own rule."""
+    if wide.type != narrow.type:
+        return False
+    row = _BY_NAME.get(wide.type)
+    return row.covers(wide, narrow) if row else same(wide, narrow)
+
+
+def says(one: Detail) -> Said:
+    """The sentence of a detail."""
+    return _BY_NAME[one.type].says(one.members)

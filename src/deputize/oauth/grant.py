@@ -1,0 +1,25 @@
+"""What a grant is: a type, how to read its question, and how to answer it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from deputize.core.ports import Env
+from deputize.core.wire import Form
+from deputize.oauth.approval import Approval
+from deputize.oauth.login import AuthenticatedClient
+
+if TYPE_CHECKING:
+    from deputize.oauth.server import AuthorizationServer
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A row. `parse` reads what this grant alone knows of; `approve` answers: may this client have it, and what?
+
+    The two agree on a type that the table cannot see.
+    """
+
+    type: str
+    parse: Callable[[Form], Any]
+    approve: Callable[[Any, AuthenticatedClient, "AuthorizationServer", Env], Awaitable[Approval]]

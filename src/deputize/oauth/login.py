@@ -1,0 +1,43 @@
+"""What a client-authentication method is, and the proof that a client has passed one."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deputize.core.ports import Add, Env
+from deputize.core.values import ClientId
+from deputize.core.wire import Form, Inbound
+from deputize.oauth.binding import BoundKey
+from deputize.oauth.client import Client
+
+if TYPE_CHECKING:
+    from deputize.oauth.server import AuthorizationServer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticatedClient:
+    """A proof: this client authenticated with the method it is registered for, and holds `key` if it showed one."""
+
+    client: Client
+    method: str
+    key: BoundKey | None
+
+    @property
+    def id(self) -> ClientId:
+        return ClientId(self.client.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A row. `claims_to_be` gives the client_id that a request claims by this method, or None where it does not use
+    it. `verify` refuses with `invalid_client`, or gives the marks that make what was shown usable only once.
+    """
+
+    name: str
+    claims_to_be: Callable[[Inbound, Form], str | None]
+    verify: Callable[[Inbound, Form, Client, "AuthorizationServer", Env], Awaitable[tuple[Add, ...]]]
+
+
+def proven(client: Client, method: str, key: BoundKey | None) -> AuthenticatedClient:
+    """The one maker; called by `oauth.client_auth` alone."""
+    return AuthenticatedClient(client=client, method=method, key=key)

@@ -1,0 +1,121 @@
+"""Authorization server and resource metadata, both ends, made from the tables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from deputize.core.values import Issuer, WebUrl
+from deputize.core.wire import JsonObject, Malformed
+from deputize.jose.algorithms import ALL
+from deputize.oauth import details
+from deputize.oauth.server import AuthorizationServer
+
+OAUTH_WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
+OPENID_WELL_KNOWN: Final = "/.well-known/openid-configuration"
+RESOURCE_WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
+
+TOKEN: Final = "/token"  # noqa: S105 (a path)
+JWKS: Final = "/jwks"
+INTROSPECTION: Final = "/introspect"
+REVOCATION: Final = "/revoke"
+BACKCHANNEL: Final = "/backchannel"
+TRANSACTION: Final = "/transaction"
+CIBA: Final = "urn:openid:params:grant-type:ciba"
+
+
+def well_known(identifier: str, suffix: str) -> str:
+    """The URL of a metadata document: the suffix goes between host and path (RFC 8414, 3.1; RFC 9728, 3.1)."""
+    parts = urlsplit(identifier)
+    path = "" if parts.path == "/" else parts.path
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme}://{parts.netloc}{suffix}{path}{query}"
+
+
+def of_server(here: AuthorizationServer) -> JsonObject:
+    """What this server says of itself: only what its tables hold."""
+    at = here.issuer.at
+    methods = [method.name for method in here.methods]
+    algs = sorted(ALL)
+    told: JsonObject = {
+        "issuer": here.issuer.text,
+        "token_endpoint": at(TOKEN),
+        "jwks_uri": at(JWKS),
+        "introspection_endpoint": at(INTROSPECTION),
+        "revocation_endpoint": at(REVOCATION),
+        "grant_types_supported": [grant.type for grant in here.grants],
+        "response_types_supported": [],
+        "dpop_signing_alg_values_supported": algs,
+        "authorization_details_types_supported": [row.name for row in details.TYPES],
+    }
+    for endpoint in ("token", "introspection", "revocation"):
+        told[f"{endpoint}_endpoint_auth_methods_supported"] = methods
+        if "private_key_jwt" in methods:
+            told[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = algs
+    if any(grant.type == CIBA for grant in here.grants):
+        told["backchannel_authentication_endpoint"] = at(BACKCHANNEL)
+        told["backchannel_token_delivery_modes_supported"] = ["poll"]
+        told["backchannel_user_code_parameter_supported"] = False
+    if "txn-challenge" in here.drafts:
+        told["transaction_authorization_endpoint"] = at(TRANSACTION)
+    return told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerMetadata:
+    """Another server's endpoints, as its own document tells them; each lies at the issuer's own origin."""
+
+    issuer: str
+    token_endpoint: str
+    jwks_uri: str
+    introspection_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    backchannel_authentication_endpoint: str | None = None
+    transaction_authorization_endpoint: str | None = None
+
+
+def read_server(document: Mapping[str, object]) -> ServerMetadata:
+    """Read a server's document. Raises ValueError. That `issuer` is the expected one, `Published` has held."""
+    issuer = Issuer(_text(document, "issuer"))
+    found: dict[str, str] = {}
+    for name in ServerMetadata.__dataclass_fields__:
+        if name == "issuer" or document.get(name) is None:
+            continue
+        url = WebUrl(_text(document, name))
+        # Audience injection and mix-up begin with an endpoint that belongs to somebody else.
+        if url.origin != issuer.origin:
+            raise Malformed(f"{name} is not at the issuer's own origin")
+        found[name] = url.text
+    if "token_endpoint" not in found or "jwks_uri" not in found:
+        raise Malformed("a token_endpoint and a jwks_uri are needed")
+    return ServerMetadata(issuer=issuer.text, **found)
+
+
+def _text(document: Mapping[str, object], name: str) -> str:
+    value = document.get(name)
+    if not isinstance(value, str):
+        raise Malformed(f"{name} is a text")
+    return value
+
+
+def of_resource(
+    resource: str, *, issuer: str, name: str, scopes: frozenset[str], jwks_uri: str | None, dpop_required: bool
+) -> JsonObject:
+    """What a protected resource says of itself (RFC 9728, 2). Members without elements are left out."""
+    told: JsonObject = {
+        "resource": resource,
+        "authorization_servers": [issuer],
+        "resource_name": name,
+        "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": sorted(ALL),
+    }
+    if scopes:
+        told["scopes_supported"] = sorted(scopes)
+    if dpop_required:
+        told["dpop_bound_access_tokens_required"] = True
+    if jwks_uri is not None:
+        told["jwks_uri"] = jwks_uri
+        told["txn_challenge_jwks_uri"] = jwks_uri
+        told["txn_challenge_signing_alg_values_supported"] = sorted(ALL)
+        told["authorization_details_types_supported"] = [row.name for row in details.TYPES]
+    return told

@@ -1,0 +1,51 @@
+"""This authorization server as a value: its issuer, its tables, and how it mints."""
+
+from dataclasses import dataclass, field
+
+from deputize.core.rules import Rule
+from deputize.core.values import Issuer, Seconds
+from deputize.oauth.grant import Grant
+from deputize.oauth.login import AuthenticatedClient, Method
+
+GRANT_KNOWN = Rule("RFC 6749", "5.2", "The grant type is one that this server supports.")
+GRANT_REGISTERED = Rule("RFC 6749", "5.2", "The client is registered for the grant type that it uses.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSettings:
+    """How tokens are minted. A life is a maximum: what an approval says is never exceeded."""
+
+    life: Seconds = Seconds(300)
+    call_life: Seconds = Seconds(300)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskSettings:
+    """How people are asked: how long an ask waits, how often a client may look, how many may wait for one person,
+    and how long what was allowed stands."""
+
+    life: Seconds = Seconds(300)
+    interval: Seconds = Seconds(2)
+    waiting_max: int = 30
+    standing_life: Seconds = Seconds(30 * 24 * 3600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationServer:
+    """One issuer. Nothing but this value knows which one a request is for."""
+
+    issuer: Issuer
+    grants: tuple[Grant, ...]
+    methods: tuple[Method, ...]
+    tokens: TokenSettings = TokenSettings()
+    asks: AskSettings = AskSettings()
+    drafts: frozenset[str] = field(default_factory=frozenset)
+
+    def grant_for(self, grant_type: str, client: AuthenticatedClient) -> Grant:
+        """The grant that the client asks for and is registered for."""
+        for grant in self.grants:
+            if grant.type == grant_type:
+                if grant_type not in client.client.grant_types:
+                    GRANT_REGISTERED.refuse("unauthorized_client", grant_type=grant_type)
+                return grant
+        GRANT_KNOWN.refuse("unsupported_grant_type", grant_type=grant_type[:80])
