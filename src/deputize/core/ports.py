@@ -180,5 +180,3 @@ class Env:
     signer: Signer
     notify: Notify
     policy: Policy
-
-

@@ -66,7 +66,7 @@ class Published(Generic[T]):
         reply = await env.fetch(
             Call(method="GET", url=url, headers=(("accept", "application/json"),), bytes_max=self.bytes_max)
         )
-        if reply.status != 200:  # noqa: PLR2004
+        if reply.status != 200:
             raise Fault(f"{url} answered {reply.status}", retry=True)
         try:
             document = reply.json_object(self.bytes_max)

@@ -16,9 +16,9 @@ class Rule:
     section: str
     says: str
 
-    def refuse(self, error: str, **found: object) -> NoReturn:
+    def refuse(self, error: str, /, *, params: tuple[tuple[str, str], ...] = (), **found: object) -> NoReturn:
         """Say no: `error` is a registered code; `found` stays in the audit log."""
-        raise Refusal(error, self, **found)
+        raise Refusal(error, self, params=params, **found)
 
 
 class Refusal(Exception):
@@ -29,9 +29,7 @@ class Refusal(Exception):
     `acr_values`, a DPoP nonce): public by definition.
     """
 
-    def __init__(
-        self, error: str, rule: Rule, /, *, params: tuple[tuple[str, str], ...] = (), **found: object
-    ) -> None:
+    def __init__(self, error: str, rule: Rule, /, *, params: tuple[tuple[str, str], ...] = (), **found: object) -> None:
         super().__init__(error, rule.says)
         self.error = error
         self.rule = rule

@@ -27,7 +27,7 @@ class WebUrl:
     text: str
 
     def __post_init__(self) -> None:
-        if not _URI_CHARACTERS.fullmatch(self.text) or len(self.text) > 2048:  # noqa: PLR2004 (a length that every proxy carries)
+        if not _URI_CHARACTERS.fullmatch(self.text) or len(self.text) > 2048:  # a length that every proxy carries
             raise ValueError("only the characters of a URI, at most 2048 of them")
         parts = urlsplit(self.text)
         _ = parts.port  # raises where it is no number

@@ -67,7 +67,7 @@ def _constant(name: str) -> float:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > 19:  # noqa: PLR2004 (what fits into 64 bits)
+    if len(digits) > 19:  # what fits into 64 bits
         raise Malformed("an integer beyond 64 bits")
     value = int(digits)
     if not -(2**63) <= value < 2**63:
@@ -76,15 +76,13 @@ def _integer(digits: str) -> int:
 
 
 def _float(digits: str) -> float:
-    value = float(digits) if len(digits) <= 64 else math.inf  # noqa: PLR2004 (nobody needs more digits)
+    value = float(digits) if len(digits) <= 64 else math.inf  # nobody needs more digits
     if not math.isfinite(value):
         raise Malformed("a number out of range")
     return value
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer, parse_float=_float
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer, parse_float=_float)
 
 
 def _depth(text: str) -> int:
@@ -98,7 +96,7 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def json_value(data: bytes, *, bytes_max: int = FORM_BYTES_MAX, depth_max: int = JSON_DEPTH_MAX) -> Any:  # noqa: ANN401
+def json_value(data: bytes, *, bytes_max: int = FORM_BYTES_MAX, depth_max: int = JSON_DEPTH_MAX) -> Any:  # noqa: ANN401 (JSON is any value)
     """Read JSON strictly: UTF-8, bounded size, depth and numbers; no name twice, no NaN, no lone surrogate."""
     if len(data) > bytes_max:
         raise Malformed("too large")
