@@ -16,7 +16,8 @@ class Approval:
 
     `standing` is the key of the Standing that it rests on: where that is taken back, what was issued ends. `txn`
     ties the token to one transaction. `issued_token_type` is told where the grant is an exchange. `auth_time` is
-    when the person was last seen, where one was.
+    when the person was last seen, where one was. `roots` are the tokens that this was derived from;
+    `openid` says that an ID token belongs to the answer.
     """
 
     client: ClientId
@@ -27,4 +28,5 @@ class Approval:
     txn: str | None = None
     issued_token_type: str | None = None
     auth_time: Instant | None = None
-    acr: str | None = None
+    roots: tuple[str, ...] = ()
+    openid: bool = False

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deputize.core.rules import Rule
-from deputize.core.values import Instant, Seconds
+from deputize.core.values import Instant, Seconds, Subject
 from deputize.core.wire import Headers, JsonObject, Malformed
 from deputize.jose import jwt
 from deputize.jose.algorithms import ALL
@@ -26,9 +26,13 @@ DESCRIBED = Rule(_DRAFT, "Challenge Validation", "The challenge describes its op
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
-    """One operation as the resource describes it: the agent can carry it, and cannot alter it."""
+    """One operation as the resource describes it: the agent can carry it, and cannot alter it.
+
+    `subject` is the person for whom the call was made (the draft leaves open who is asked; we say it, and sign it).
+    """
 
     resource: str
+    subject: Subject
     jti: str
     txn: str
     details: tuple[Detail, ...]
@@ -47,6 +51,7 @@ def make(challenge: Challenge, *, authorization_server: str, key: PrivateKey, no
     """Sign a challenge for the authorization server that the resource trusts."""
     claims: JsonObject = {
         "iss": challenge.resource,
+        "sub": challenge.subject,
         "aud": authorization_server,
         "iat": now,
         "exp": challenge.until,
@@ -76,7 +81,7 @@ def read(compact: str, keys: KeySet, *, resource: str, authorization_server: str
         audience=jwt.Sole(authorization_server),
         lifetime_max=LIFE,
         age_max=Seconds(LIFE + jwt.SKEW),
-        needs=frozenset({"iat", "exp", "jti", "txn", "authorization_details", "reason"}),
+        needs=frozenset({"sub", "iat", "exp", "jti", "txn", "authorization_details", "reason"}),
         error="invalid_grant",
     )
     verified = jwt.verify(compact, keys, expected, now)
@@ -90,6 +95,7 @@ def read(compact: str, keys: KeySet, *, resource: str, authorization_server: str
         DESCRIBED.refuse("invalid_grant", details=len(found))
     return Challenge(
         resource=resource,
+        subject=Subject(verified.text("sub")),
         jti=verified.text("jti"),
         txn=txn,
         details=found,

@@ -2,15 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deputize.core.ports import Env
+from deputize.core.values import Issuer
 from deputize.core.wire import Form
 from deputize.oauth.approval import Approval
 from deputize.oauth.login import AuthenticatedClient
-
-if TYPE_CHECKING:
-    from deputize.oauth.server import AuthorizationServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,4 +20,4 @@ class Grant:
 
     type: str
     parse: Callable[[Form], Any]
-    approve: Callable[[Any, AuthenticatedClient, "AuthorizationServer", Env], Awaitable[Approval]]
+    approve: Callable[[Any, AuthenticatedClient, Issuer, Env], Awaitable[Approval]]

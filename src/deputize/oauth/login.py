@@ -2,16 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from deputize.core.ports import Add, Env
-from deputize.core.values import ClientId
+from deputize.core.values import ClientId, Issuer
 from deputize.core.wire import Form, Inbound
 from deputize.oauth.binding import BoundKey
 from deputize.oauth.client import Client
-
-if TYPE_CHECKING:
-    from deputize.oauth.server import AuthorizationServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +31,7 @@ class Method:
 
     name: str
     claims_to_be: Callable[[Inbound, Form], str | None]
-    verify: Callable[[Inbound, Form, Client, "AuthorizationServer", Env], Awaitable[tuple[Add, ...]]]
+    verify: Callable[[Inbound, Form, Client, Issuer, Env], Awaitable[tuple[Add, ...]]]
 
 
 def proven(client: Client, method: str, key: BoundKey | None) -> AuthenticatedClient:

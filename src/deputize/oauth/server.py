@@ -3,31 +3,14 @@
 from dataclasses import dataclass, field
 
 from deputize.core.rules import Rule
-from deputize.core.values import Issuer, Seconds
+from deputize.core.values import Issuer
+from deputize.oauth.asking import Settings as AskSettings
 from deputize.oauth.grant import Grant
 from deputize.oauth.login import AuthenticatedClient, Method
+from deputize.oauth.tokens import Settings as TokenSettings
 
 GRANT_KNOWN = Rule("RFC 6749", "5.2", "The grant type is one that this server supports.")
 GRANT_REGISTERED = Rule("RFC 6749", "5.2", "The client is registered for the grant type that it uses.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenSettings:
-    """How tokens are minted. A life is a maximum: what an approval says is never exceeded."""
-
-    life: Seconds = Seconds(300)
-    call_life: Seconds = Seconds(300)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskSettings:
-    """How people are asked: how long an ask waits, how often a client may look, how many may wait for one person,
-    and how long what was allowed stands."""
-
-    life: Seconds = Seconds(300)
-    interval: Seconds = Seconds(2)
-    waiting_max: int = 30
-    standing_life: Seconds = Seconds(30 * 24 * 3600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,52 @@
+"""The table of methods; exactly one is used, the registered one, and with it the key that the client shows."""
+
+from typing import Final
+
+from deputize.core.ports import Add, Env
+from deputize.core.rules import Rule
+from deputize.core.values import Issuer
+from deputize.core.wire import Form, Inbound
+from deputize.oauth import assertion, clients, dpop
+from deputize.oauth.client import Client
+from deputize.oauth.client_auth import private_key_jwt, secret
+from deputize.oauth.login import AuthenticatedClient, Method, proven
+
+METHODS: Final[tuple[Method, ...]] = (private_key_jwt.METHOD, secret.BASIC_METHOD, secret.POST_METHOD)
+
+ONE_METHOD = Rule("RFC 6749", "2.3", "A request uses one method of client authentication.")
+AUTHENTICATED = Rule("RFC 6749", "3.2.1", "The client authenticates, with the method that it is registered for.")
+SAME_CLIENT = Rule("RFC 7521", "4.2", "The client_id, where it is sent, is that of the client that authenticates.")
+
+# Held against when there is no such client, so that the answer takes as long.
+_NOBODY: Final = Client(key="-", name="", auth_method="-", grant_types=frozenset())
+
+
+async def authenticate(
+    request: Inbound, form: Form, methods: tuple[Method, ...], issuer: Issuer, env: Env
+) -> AuthenticatedClient:
+    """Who sends this request. Marks of single use (assertion, proof) are committed here, in one write."""
+    used = [(method, name) for method in methods if (name := method.claims_to_be(request, form)) is not None]
+    if len(used) > 1:
+        ONE_METHOD.refuse("invalid_request", methods=[method.name for method, _ in used])
+    if not used:
+        AUTHENTICATED.refuse("invalid_client")
+    method, client_id = used[0]
+    if form.get("client_id") not in {None, client_id}:
+        SAME_CLIENT.refuse("invalid_client")
+    client = await clients.find(client_id, env)
+    marks = await method.verify(request, form, client or _NOBODY, issuer, env)
+    if client is None or client.auth_method != method.name:
+        AUTHENTICATED.refuse("invalid_client", method=method.name)
+    proof = dpop.check(request.headers, method=request.method, url=request.url, now=env.clock())
+    if proof is not None:
+        marks = (*marks, proof.once)
+    if marks and not await env.store.commit(*marks):
+        await _refuse_replay(marks, env)
+    return proven(client, method.name, proof.key if proof else None)
+
+
+async def _refuse_replay(marks: tuple[Add, ...], env: Env) -> None:
+    for mark in marks:
+        if isinstance(mark.record, dpop.ProofSeen) and await env.store.read(dpop.ProofSeen, mark.record.key):
+            dpop.PROOF_ONCE.refuse("invalid_dpop_proof")
+    assertion.ASSERTED_ONCE.refuse("invalid_client")

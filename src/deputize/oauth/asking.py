@@ -1,0 +1,337 @@
+"""Ask a person, be answered once, be collected once. Every door to a person leads here."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final
+
+from deputize.core.ports import Add, Append, Change, Env, Event, Notice, Question, Record, Replace
+from deputize.core.rules import Refusal, Rule
+from deputize.core.values import ClientId, Instant, Seconds, Subject
+from deputize.oauth import details as kinds
+from deputize.oauth import standing as standings
+from deputize.oauth.approval import Approval
+from deputize.oauth.authority import Authority
+from deputize.oauth.client import Client, Person, Resource
+from deputize.oauth.delegation import Actor
+from deputize.oauth.login import AuthenticatedClient
+
+_CIBA: Final = "OpenID CIBA Core 1.0"
+YOURS = Rule(_CIBA, "11", "The request that is collected is one that this client made.")
+PENDING = Rule(_CIBA, "11", "The person has answered.")
+SLOW_DOWN = Rule(_CIBA, "11", "Polls are at least as far apart as the interval.")
+DENIED = Rule(_CIBA, "11", "The person allowed it.")
+IN_TIME = Rule(_CIBA, "11", "The request is collected before it expires.")
+ONCE = Rule(_CIBA, "11", "What the person allowed is collected once.")
+ANSWERED_ONCE = Rule("Deputize", "asking", "An ask is answered once, before it expires.")
+BY_THE_ASKED = Rule("Deputize", "asking", "An ask is answered by the person who is asked.")
+NEVER_WIDER = Rule("Deputize", "asking", "An answer allows at most what was asked.")
+NOT_TOO_MANY = Rule("Deputize", "asking", "Only so many asks wait for one person, and for one client, at a time.")
+MAY_ASK = Rule("Deputize", "policy", "The operator's policy lets this client ask this person for this.")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How people are asked: how long an ask waits, how often a client may look, how many may wait for one person
+    (and, together, four times as many of one client), and how long what was allowed stands."""
+
+    life: Seconds = Seconds(300)
+    interval: Seconds = Seconds(2)
+    waiting_max: int = 30
+    standing_life: Seconds = Seconds(30 * 24 * 3600)
+
+
+SLOWER: Final = Seconds(5)
+KEPT_AFTER: Final = Seconds(3600)  # a collected or expired ask is remembered, so that a replay meets a tombstone
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nobody has answered. `not_before` is when the client may look again, `interval` how far apart looks are."""
+
+    not_before: Instant
+    interval: Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The person has answered: `allowed` is None for no. `standing` is the key of what the yes rests on."""
+
+    at: Instant
+    allowed: Authority | None
+    by: str
+    standing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The client has what was allowed. The tombstone of every later poll."""
+
+    at: Instant
+
+
+State = Waiting | Answered | Collected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask(Record):
+    """A question to a person. What is shown and what is issued are both read from this one record.
+
+    `key` is the handle that the client polls with; `page` names it at the person's pages (so that no address
+    that a person sees is worth anything to a client). `words` is what the agent said, `reason` what the resource
+    said and signed. `lives_until` ends the asking, `expires_at` (the record's) the remembering.
+    `remember` says that a yes is to stand for the next time; `jkt` is the key that the client showed. `open_for` and
+    `open_by` name person and client while nobody has answered, so that what waits is found without what is past.
+    """
+
+    kind: ClassVar[str] = "ask"
+    indexed: ClassVar[tuple[str, ...]] = ("person", "page", "open_for", "open_by")
+
+    client: str
+    person: str
+    page: str
+    door: str
+    wanted: Authority
+    created_at: Instant
+    lives_until: Instant
+    state: State
+    words: str = ""
+    reason: str = ""
+    actor: Actor | None = None
+    txn: str | None = None
+    remember: bool = False
+    jkt: str | None = None
+    openid: bool = False
+    open_for: str = ""
+    open_by: str = ""
+
+    def is_waiting(self, now: Instant) -> bool:
+        return isinstance(self.state, Waiting) and now < self.lives_until
+
+
+# --- asking ---------------------------------------------------------------------------------------------------------
+
+
+async def ask(wanted: Ask, settings: Settings, env: Env, *also: Change) -> Ask:
+    """Put an ask before its person, or let an earlier yes answer it. `also` is committed with it.
+
+    Refuses with `access_denied` where the person has taken back what they once allowed this client.
+    """
+    now = env.clock()
+    person, client = Subject(wanted.person), ClientId(wanted.client)
+    verdict = await env.policy.may(
+        Question(
+            does="ask", client=client, person=person, audience=wanted.wanted.audience, scope=wanted.wanted.scope
+        )
+    )
+    if not verdict.allowed:
+        MAY_ASK.refuse("access_denied", because=verdict.because)
+    standing = await standings.find(person, client, env)
+    if standing is not None and standing.taken_back_at is not None:
+        standings.NOT_TAKEN_BACK.refuse("access_denied")
+    if standing is not None and wanted.remember and standing.covers(_soon(wanted.wanted, now)):
+        answered = Answered(now, wanted.wanted.narrowed(until=_longest(standing, wanted.wanted)), person, standing.key)
+        made = replace(wanted, state=answered)
+        changes: tuple[Change, ...] = (Add(made), Append(_event(made, "ask_covered", now)), *also)
+    else:
+        await _hold_back(wanted, settings, env, now)
+        made = replace(wanted, open_for=wanted.person, open_by=wanted.client)
+        notice = Notice(key="", person=person, about=wanted.page, at=now, expires_at=wanted.expires_at)
+        changes = (Add(made), Append(notice), Append(_event(made, "ask_opened", now)), *also)
+    if not await env.store.commit(*changes):
+        ONCE.refuse("invalid_grant", ask="already there")
+    if isinstance(made.state, Waiting):
+        await env.notify.tell(Notice(key="", person=person, about=made.page, at=now))
+    return made
+
+
+def _soon(wanted: Authority, now: Instant) -> Authority:
+    return replace(wanted, until=min(wanted.until, Instant(now + 1)))
+
+
+def _longest(standing: standings.Standing, wanted: Authority) -> Instant:
+    fitting = [once.until for once in standing.allowed if replace(once, until=wanted.until).covers(wanted)]
+    return max(fitting, default=wanted.until)
+
+
+async def _hold_back(wanted: Ask, settings: Settings, env: Env, now: Instant) -> None:
+    # Push fatigue: a person who is asked thirty times says yes once.
+    for field, value, most in (
+        ("open_for", wanted.person, settings.waiting_max),
+        ("open_by", wanted.client, settings.waiting_max * 4),
+    ):
+        waiting, after = 0, ""
+        while page := await env.store.select(Ask, field, value, after=after):
+            waiting, after = waiting + sum(other.is_waiting(now) for other in page), page[-1].key
+            if waiting >= most:
+                NOT_TOO_MANY.refuse("access_denied", field=field)
+
+
+def _event(about: Ask, what: str, now: Instant) -> Event:
+    told = {"page": about.page, "door": about.door}
+    return Event(key="", at=now, what=what, client=about.client, person=about.person, told=told)
+
+
+# --- answering ------------------------------------------------------------------------------------------------------
+
+
+def answered(ask: Ask, *, by: Subject, allowed: Authority | None, now: Instant) -> Ask:
+    """The ask with its answer (None: no). In time, once, by the one who was asked, never wider."""
+    if by != ask.person:
+        BY_THE_ASKED.refuse("access_denied", by=by)
+    if not ask.is_waiting(now):
+        ANSWERED_ONCE.refuse("invalid_request")
+    if allowed is not None and not ask.wanted.covers(allowed):
+        NEVER_WIDER.refuse("invalid_request")
+    key = standings.key_of(by, ClientId(ask.client)) if allowed is not None else None
+    return replace(ask, state=Answered(now, allowed, by, key), open_for="", open_by="")
+
+
+async def answer(ask: Ask, *, by: Subject, allow: bool, env: Env, via: str) -> Ask:
+    """Answer, and note it: the answer, what stands from now on, and the event lie in one commit."""
+    now = env.clock()
+    after = answered(ask, by=by, allowed=ask.wanted if allow else None, now=now)
+    event = _event(ask, "ask_allowed" if allow else "ask_denied", now)
+    event = replace(event, told={**event.told, "via": via})
+    changes: list[Change] = [Replace(ask, after), Append(event)]
+    if allow:
+        client = ClientId(ask.client)
+        standing = await standings.find(by, client, env)
+        if standing is not None and standing.taken_back_at is not None:
+            standings.NOT_TAKEN_BACK.refuse("access_denied")
+        changes.append(standings.allowing(standing, by, client, ask.wanted if ask.remember else None, now))
+    if not await env.store.commit(*changes):
+        ANSWERED_ONCE.refuse("invalid_request", race=True)
+    return after
+
+
+# --- collecting -----------------------------------------------------------------------------------------------------
+
+
+def collected(ask: Ask, now: Instant) -> tuple[Ask, Approval | Refusal]:
+    """One poll: what we remember of it, and what we say."""
+    if isinstance(ask.state, Collected):
+        raise Refusal("invalid_grant", ONCE)
+    if now >= ask.lives_until:
+        raise Refusal("expired_token", IN_TIME)
+    match ask.state:
+        case Waiting(not_before, interval) if now < not_before:
+            slower = Seconds(interval + SLOWER)
+            return replace(ask, state=Waiting(Instant(now + slower), slower)), Refusal("slow_down", SLOW_DOWN)
+        case Waiting(_, interval):
+            after = replace(ask, state=Waiting(Instant(now + interval), interval))
+            return after, Refusal("authorization_pending", PENDING)
+        case Answered(_, None):
+            raise Refusal("access_denied", DENIED)
+        case Answered(at, Authority() as allowed, by, standing):
+            approval = Approval(
+                client=ClientId(ask.client),
+                subject=Subject(by),
+                actor=ask.actor or Actor(subject=Subject(ask.client)),
+                authority=allowed,
+                standing=standing,
+                txn=ask.txn,
+                auth_time=at,
+                openid=ask.openid,
+            )
+            return replace(ask, state=Collected(now)), approval
+    raise TypeError(ask.state)  # pragma: no cover - the states are all above
+
+
+async def collect(key: str, client: AuthenticatedClient, door: str, env: Env) -> Approval:
+    """Poll: the approval, once; or a refusal that says why not yet, or why never."""
+    found = await env.store.read(Ask, key)
+    jkt = client.key.jkt if client.key else None
+    if found is None or found.client != client.id or found.door != door or found.jkt != jkt:
+        YOURS.refuse("invalid_grant")  # the same for another client's as for one that never was
+    after, says = collected(found, env.clock())
+    changes: list[Change] = [Replace(found, after)]
+    if isinstance(says, Approval):
+        changes.append(Append(_event(found, "ask_collected", env.clock())))
+    if not await env.store.commit(*changes):  # another poll, or the person, was faster: come again
+        SLOW_DOWN.refuse("slow_down", race=True)
+    if isinstance(says, Refusal):
+        raise says
+    return says
+
+
+# --- what the person reads --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """An ask as a person reads it. `sentence` and all but `words` and `reason` is our own text."""
+
+    page: str
+    sentence: str
+    who: str
+    how_known: str
+    wants: tuple[str, ...]
+    where: tuple[str, ...]
+    often: str
+    until: Instant
+    remembered: bool
+    small: tuple[str, ...]
+    words: str
+    reason: str
+    reason_by: str
+    created_at: Instant
+    lives_until: Instant
+    state: State
+
+
+def minutes(seconds: int) -> str:
+    """A length of time as a person says it; rounded up to the unit that it is told in."""
+    for size, name in ((24 * 3600, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = -(-seconds // size)
+            return f"{count} {name}{'s' if count != 1 else ''}"
+    return f"{seconds} second{'s' if seconds != 1 else ''}"
+
+
+def reading(ask: Ask, client: Client, resources: tuple[Resource, ...]) -> Reading:
+    """Make the sentence: who wants what, from whom, how much, how often, for how long."""
+    said = [kinds.says(detail) for detail in ask.wanted.details]
+    speaking = [one for one, detail in zip(said, ask.wanted.details, strict=True) if detail.type != kinds.HTTP_CALL]
+    words = {scope: text for resource in resources for scope, text in resource.scopes.items()}
+    scopes = tuple(words.get(scope, f"use “{scope}”") for scope in sorted(ask.wanted.scope))
+    wants = tuple(one.wants for one in speaking) or (() if said else scopes) or tuple(one.wants for one in said)
+    where = tuple(resource.name for resource in resources)
+    often = next((one.often for one in said if one.often), "")
+    length = max(0, (ask.wanted.until - ask.created_at) if ask.remember else (ask.lives_until - ask.created_at))
+    what = " and to ".join(wants) or "know who you are"
+    place = f" at {' and '.join(where)}" if where and not speaking else ""
+    limit = f"for {minutes(length)}, until you take it back" if ask.remember else f"within {minutes(length)}"
+    sentence = f"{client.name} wants to {what}{place}, {f'{often}, ' if often else ''}{limit}."
+    return Reading(
+        page=ask.page,
+        sentence=sentence,
+        who=client.name,
+        how_known=client.how_known,
+        wants=wants,
+        where=where,
+        often=often,
+        until=ask.wanted.until,
+        remembered=ask.remember,
+        small=tuple(line for one in said for line in one.small),
+        words=ask.words,
+        reason=ask.reason,
+        reason_by=where[0] if where else "",
+        created_at=ask.created_at,
+        lives_until=ask.lives_until,
+        state=ask.state,
+    )
+
+
+async def read_out(ask: Ask, env: Env) -> Reading:
+    """Gather what the sentence needs."""
+    client = await env.store.read(Client, ask.client)
+    if client is None:
+        client = Client(key=ask.client, name=ask.client, auth_method="", grant_types=frozenset(), how_known="unknown")
+    found = [await env.store.read(Resource, name) for name in sorted(ask.wanted.audience)]
+    return reading(ask, client, tuple(resource for resource in found if resource is not None))
+
+
+async def person_hinted(login: str, env: Env) -> Person | None:
+    """The person whom a client names, if there is one and they may be asked."""
+    for person in await env.store.select(Person, "login", login.strip().lower(), limit=2):
+        if person.disabled_at is None:
+            return person
+    return None

@@ -1,0 +1,114 @@
+"""Token exchange (RFC 8693), as far as access tokens of our own go: narrower, for another resource of the same
+authority, or with one more actor; never wider, never longer."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from deputize.core.ports import Env
+from deputize.core.rules import Rule
+from deputize.core.values import Issuer, Subject
+from deputize.core.wire import Form
+from deputize.oauth import tokens
+from deputize.oauth.approval import ACCESS_TOKEN, Approval
+from deputize.oauth.asked import asked_scope
+from deputize.oauth.authority import Authority
+from deputize.oauth.delegation import Actor
+from deputize.oauth.details import Detail, details
+from deputize.oauth.grant import Grant
+from deputize.oauth.login import AuthenticatedClient
+
+TYPE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+SUBJECT_TYPE = Rule("RFC 8693", "2.1", "The subject token is an access token of this server, and its type says so.")
+ACTOR_TYPE = Rule("RFC 8693", "2.1", "An actor token and its type come together, and it is an access token of this server.")
+REQUESTED = Rule("RFC 8693", "2.1", "What is requested is an access token.")
+PRESENTER = Rule("RFC 8693", "2.1", "The subject token was issued to the client that presents it.")
+ACTOR_ITSELF = Rule("RFC 8693", "2.1", "The actor token is for the client that presents it, and not for a person.")
+KEY_SHOWN = Rule("RFC 9449", "5", "A bound token is exchanged by one who shows its key.")
+FOR_A_PERSON = Rule("Deputize", "exchange", "The subject token is on behalf of a person: the exchange keeps that person.")
+ROOTS = Rule("Deputize", "exchange", "A token is derived in at most eight steps.")
+CLIENT_ALLOWED = Rule("RFC 8693", "2.2.2", "The client may use the resource and the scope that it asks for.")
+ROOTS_MAX: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What this grant asks."""
+
+    subject_token: str
+    actor_token: str | None
+    targets: frozenset[str] | None
+    scope: frozenset[str] | None
+    details: tuple[Detail, ...] | None
+
+
+def parse(form: Form) -> Request:
+    subject_token = form.one("subject_token")
+    if form.one("subject_token_type") != ACCESS_TOKEN:
+        SUBJECT_TYPE.refuse("invalid_request")
+    actor_token, actor_type = form.get("actor_token"), form.get("actor_token_type")
+    if (actor_token is None) != (actor_type is None) or actor_type not in {None, ACCESS_TOKEN}:
+        ACTOR_TYPE.refuse("invalid_request")
+    if form.get("requested_token_type") not in {None, ACCESS_TOKEN}:
+        REQUESTED.refuse("invalid_request")
+    told = form.get("authorization_details")
+    return Request(
+        subject_token=subject_token,
+        actor_token=actor_token,
+        targets=frozenset(form.all("resource") + form.all("audience")) or None,
+        scope=asked_scope(form),
+        details=None if told is None else details(told),
+    )
+
+
+async def approve(request: Request, client: AuthenticatedClient, issuer: Issuer, env: Env) -> Approval:
+    subject = await tokens.read(request.subject_token, issuer, env, error="invalid_request")
+    _hold_key(subject, client)
+    if subject.client != client.id:
+        PRESENTER.refuse("invalid_request", issued_to=subject.client)
+    if subject.approval.subject is None:
+        FOR_A_PERSON.refuse("invalid_request")
+    actor = subject.approval.actor
+    roots = (*subject.roots, subject.jti)
+    if request.actor_token is not None:
+        acting = await tokens.read(request.actor_token, issuer, env, error="invalid_request")
+        _hold_key(acting, client)
+        if acting.client != client.id or acting.approval.subject is not None:
+            ACTOR_ITSELF.refuse("invalid_request")
+        named = Subject(client.id)
+        if actor is None or actor.subject != named:
+            actor = actor.followed_by(named, error="invalid_request") if actor else Actor(subject=named)
+        roots = (*roots, acting.jti)
+    if len(roots) > ROOTS_MAX:
+        ROOTS.refuse("invalid_request")
+    narrowed = subject.approval.authority.narrowed(
+        audience=request.targets, scope=request.scope, details=request.details
+    )
+    _hold_client(narrowed, client)
+    return Approval(
+        client=client.id,
+        subject=subject.approval.subject,
+        actor=actor,
+        authority=narrowed,
+        standing=subject.approval.standing,
+        txn=subject.approval.txn,
+        auth_time=subject.approval.auth_time,
+        issued_token_type=ACCESS_TOKEN,
+        roots=roots,
+    )
+
+
+def _hold_key(token: tokens.Token, client: AuthenticatedClient) -> None:
+    if token.jkt is not None and (client.key is None or client.key.jkt != token.jkt):
+        KEY_SHOWN.refuse("invalid_request")
+
+
+def _hold_client(wanted: Authority, client: AuthenticatedClient) -> None:
+    # The registration may have shrunk since the subject token was issued.
+    if not wanted.audience <= client.client.audiences:
+        CLIENT_ALLOWED.refuse("invalid_target")
+    if not wanted.scope <= client.client.scope:
+        CLIENT_ALLOWED.refuse("invalid_scope")
+
+
+GRANT = Grant(TYPE, parse, approve)

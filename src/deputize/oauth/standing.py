@@ -1,0 +1,76 @@
+"""What a person has agreed to, may look at, and may take back: one record for each person and client."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from deputize.core.ports import Add, Append, Env, Event, Record, Replace
+from deputize.core.rules import Rule
+from deputize.core.values import ClientId, Instant, Subject
+from deputize.oauth.authority import Authority
+
+NOT_TAKEN_BACK = Rule("Deputize", "standing", "The person has not taken back what they allowed this client.")
+
+ALLOWED_MAX = 50  # what one person remembers of one client; the oldest goes first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing(Record):
+    """How a person stands to a client. `allowed` is what they said yes to and want remembered.
+
+    `since` is when this standing began: what was issued before is dead, since it was taken back in between.
+    """
+
+    kind: ClassVar[str] = "standing"
+    indexed: ClassVar[tuple[str, ...]] = ("person", "client")
+
+    person: str
+    client: str
+    since: Instant
+    allowed: tuple[Authority, ...] = ()
+    taken_back_at: Instant | None = None
+
+    def covers(self, wanted: Authority) -> bool:
+        """Whether one remembered yes, still running, covers all that is wanted."""
+        return self.taken_back_at is None and any(once.covers(wanted) for once in self.allowed)
+
+    def lets_live(self, issued_at: Instant) -> bool:
+        """Whether a token issued at this time still rests on it."""
+        return self.taken_back_at is None and issued_at >= self.since
+
+
+def key_of(person: Subject, client: ClientId) -> str:
+    """The key of the one standing between these two."""
+    return f"{len(person)}:{person}:{client}"
+
+
+async def find(person: Subject, client: ClientId, env: Env) -> Standing | None:
+    return await env.store.read(Standing, key_of(person, client))
+
+
+def allowing(
+    standing: Standing | None, person: Subject, client: ClientId, remembered: Authority | None, now: Instant
+) -> Add | Replace:
+    """The change that notes a yes. A yes after a taking back begins a new standing."""
+    more = () if remembered is None else (remembered,)
+    if standing is None:
+        fresh = Standing(key=key_of(person, client), person=person, client=client, since=now, allowed=more)
+        return Add(fresh)
+    if standing.taken_back_at is not None:
+        return Replace(standing, replace(standing, since=Instant(now + 1), allowed=more, taken_back_at=None))
+    live = tuple(once for once in standing.allowed if once.until > now and not (remembered and remembered.covers(once)))
+    return Replace(standing, replace(standing, allowed=(*live, *more)[-ALLOWED_MAX:]))
+
+
+def take_back(standing: Standing, now: Instant) -> tuple[Replace, Append]:
+    """Take everything back: each token that rests on it ends, and the client may not ask again until welcomed."""
+    after = replace(standing, allowed=(), taken_back_at=now)
+    event = Event(key="", at=now, what="standing_taken_back", client=standing.client, person=standing.person)
+    return Replace(standing, after), Append(event)
+
+
+def welcome(standing: Standing, now: Instant) -> tuple[Replace, Append]:
+    """Let the client ask again. Nothing is allowed by this; what was issued before stays dead."""
+    # A whole second later: what was issued within the second of the taking back must not come alive again.
+    after = replace(standing, since=Instant(now + 1), allowed=(), taken_back_at=None)
+    event = Event(key="", at=now, what="standing_welcomed", client=standing.client, person=standing.person)
+    return Replace(standing, after), Append(event)

@@ -1,0 +1,42 @@
+"""The pipeline with one hole; and the endpoints that begin what the token endpoint ends."""
+
+from deputize.core.ports import Env
+from deputize.core.wire import Inbound, JsonObject
+from deputize.oauth import tokens
+from deputize.oauth.approval import Approval
+from deputize.oauth.client_auth import authenticate
+from deputize.oauth.grants import ciba, transaction
+from deputize.oauth.login import AuthenticatedClient
+from deputize.oauth.server import AuthorizationServer
+
+
+async def token(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObject:
+    """POST /token (RFC 6749, 3.2)."""
+    form = request.form()
+    client = await authenticate(request, form, here.methods, here.issuer, env)
+    grant = here.grant_for(form.one("grant_type"), client)
+    question = grant.parse(form)
+    approval = await grant.approve(question, client, here.issuer, env)
+    return await _issue(approval, client, here, env)
+
+
+async def backchannel(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObject:
+    """POST /backchannel (CIBA, 7)."""
+    form = request.form()
+    client = await authenticate(request, form, here.methods, here.issuer, env)
+    return await ciba.begin(ciba.parse_begin(form), client, here.asks, env)
+
+
+async def transaction_authorization(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObject:
+    """POST /transaction (draft-rosomakho-oauth-txn-challenge): present a challenge, or poll for what came of it."""
+    form = request.form()
+    client = await authenticate(request, form, here.methods, here.issuer, env)
+    question = transaction.parse(form)
+    if isinstance(question, transaction.Begin):
+        return await transaction.begin(question, client, here.issuer, here.asks, env)
+    return await _issue(await transaction.collect(question, client, env), client, here, env)
+
+
+async def _issue(approval: Approval, client: AuthenticatedClient, here: AuthorizationServer, env: Env) -> JsonObject:
+    response = await tokens.issue(approval, client.client, client.key, here.issuer, here.tokens, env)
+    return response.members

@@ -1,0 +1,224 @@
+"""Approval to token and back. One issuance path for every grant, with the checks that every token must pass."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from deputize.core.ports import Env, Record
+from deputize.core.rules import Rule
+from deputize.core.values import ClientId, Instant, Issuer, Seconds, Subject, scope_text
+from deputize.core.wire import JsonObject
+from deputize.jose import jws, jwt
+from deputize.jose.algorithms import ALL
+from deputize.jose.keys import KeySet, PublicKey
+from deputize.oauth import standing as standings
+from deputize.oauth.approval import Approval
+from deputize.oauth.authority import Authority
+from deputize.oauth.binding import BoundKey, thumbprint_in
+from deputize.oauth.client import Client, Person, Resource
+from deputize.oauth.delegation import Actor, from_claim
+from deputize.oauth.details import details
+
+TYP: Final = "at+jwt"
+
+CLIENT_ENABLED = Rule("Deputize", "issuance", "The client is enabled.")
+PERSON_ENABLED = Rule("Deputize", "issuance", "The person exists and is enabled.")
+STANDING_LIVE = Rule("Deputize", "issuance", "What the person allowed has not been taken back.")
+TARGET_KNOWN = Rule("RFC 8707", "2", "The resource is one that this server knows and serves.")
+NOT_REVOKED = Rule("RFC 7009", "2", "Neither the token nor one that it was derived from has been revoked.")
+BOUND = Rule("RFC 9449", "5.2", "A client that is registered for bound tokens shows its key.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How tokens are minted. A life is a maximum: what an approval says is never exceeded."""
+
+    life: Seconds = Seconds(300)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked(Record):
+    """A token that was revoked before its end. `key` is its jti; kept until no clock would accept the token."""
+
+    kind: ClassVar[str] = "revoked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An access token of ours, read back. `roots` are the tokens that it was derived from: if one dies, it dies."""
+
+    jti: str
+    client: ClientId
+    subject: Subject
+    approval: Approval
+    jkt: str | None
+    issued_at: Instant
+    roots: tuple[str, ...]
+    claims: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenResponse:
+    """What the token endpoint answers (RFC 6749, 5.1; RFC 8693, 2.2.1)."""
+
+    members: JsonObject
+
+
+async def issue(
+    approval: Approval, client: Client, key: BoundKey | None, issuer: Issuer, settings: Settings, env: Env
+) -> TokenResponse:
+    """Check what every token must pass, mint it, answer. Nothing is written: a token that nobody got is no state."""
+    now = env.clock()
+    if client.dpop_bound and key is None:
+        BOUND.refuse("invalid_dpop_proof")
+    until = min(approval.authority.until, Instant(now + settings.life))
+    await _check_alive(approval, client, now, env)
+    claims: JsonObject = {
+        "iss": issuer.text,
+        "sub": approval.subject or client.key,
+        "aud": _one_or_many(approval.authority.audience),
+        "client_id": client.key,
+        "iat": now,
+        "exp": until,
+        "jti": env.random(128),
+    }
+    if approval.authority.scope:
+        claims["scope"] = scope_text(approval.authority.scope)
+    if approval.authority.details:
+        claims["authorization_details"] = [detail.members for detail in approval.authority.details]
+    if approval.actor is not None:
+        claims["act"] = approval.actor.claim()
+    if approval.standing is not None:
+        claims["grant_id"] = approval.standing
+    if approval.txn is not None:
+        claims["txn"] = approval.txn
+    if approval.auth_time is not None:
+        claims["auth_time"] = approval.auth_time
+    if approval.roots:
+        claims["roots"] = list(approval.roots)
+    if key is not None:
+        claims["cnf"] = key.claim()
+    members: JsonObject = {
+        "access_token": await mint(claims, TYP, env),
+        "token_type": "DPoP" if key is not None else "Bearer",
+        "expires_in": until - now,
+    }
+    for name in ("scope", "authorization_details"):
+        if name in claims:
+            members[name] = claims[name]
+    if approval.openid:
+        members["id_token"] = await _id_token(approval, claims, env)
+    if approval.issued_token_type is not None:
+        members["issued_token_type"] = approval.issued_token_type
+    return TokenResponse(members=members)
+
+
+async def _id_token(approval: Approval, claims: JsonObject, env: Env) -> str:
+    told: JsonObject = {name: claims[name] for name in ("iss", "sub", "iat", "exp", "auth_time") if name in claims}
+    return await mint({**told, "aud": approval.client}, "JWT", env)
+
+
+async def mint(claims: JsonObject, typ: str, env: Env) -> str:
+    """Sign claims with the server's active key."""
+    kid, alg = env.signer.active()
+    data = jws.signing_input(claims, alg=alg, typ=typ, kid=kid)
+    return jws.compact(data, await env.signer.sign(kid, data))
+
+
+def _one_or_many(audience: frozenset[str]) -> str | list[str]:
+    names = sorted(audience)
+    return names[0] if len(names) == 1 else names
+
+
+async def _check_alive(approval: Approval, client: Client, now: Instant, env: Env) -> None:
+    if client.disabled_at is not None:
+        CLIENT_ENABLED.refuse("invalid_client")
+    for name in approval.authority.audience:
+        resource = await env.store.read(Resource, name)
+        if resource is None or resource.disabled_at is not None:
+            TARGET_KNOWN.refuse("invalid_target", audience=name)
+    if approval.subject is None:
+        return
+    person = await env.store.read(Person, approval.subject)
+    if person is None or person.disabled_at is not None:
+        PERSON_ENABLED.refuse("access_denied")
+    if approval.standing is not None:
+        standing = await env.store.read(standings.Standing, approval.standing)
+        if standing is None or not standing.lets_live(approval.auth_time or now):
+            STANDING_LIVE.refuse("access_denied")
+
+
+# --- reading back ---------------------------------------------------------------------------------------------------
+
+
+def own_keys(env: Env) -> KeySet:
+    """The keys that this server's own tokens may be signed with."""
+    return KeySet.of(*(PublicKey.from_jwk(jwk) for jwk in env.signer.keys()))
+
+
+async def read(compact: str, issuer: Issuer, env: Env, *, error: str) -> Token:
+    """An access token of ours, if it is good and everything that it rests on still lives."""
+    expected = jwt.Expectation(
+        typ=frozenset({TYP}),
+        algs=ALL,
+        issuer=issuer.text,
+        audience=None,  # it is read by its issuer, not by a resource: each caller holds the audience itself
+        lifetime_max=None,
+        age_max=None,
+        needs=frozenset({"sub", "aud", "client_id", "iat", "exp", "jti"}),
+        error=error,
+    )
+    now = env.clock()
+    verified = jwt.verify(compact, own_keys(env), expected, now)
+    token = _token(verified, error)
+    if token.approval.authority.until <= now:  # our own clock: no skew is granted to ourselves
+        jwt.UNEXPIRED.refuse(error)
+    for jti in (token.jti, *token.roots):
+        if await env.store.read(Revoked, jti) is not None:
+            NOT_REVOKED.refuse(error)
+    client = await env.store.read(Client, token.client)
+    if client is None or client.disabled_at is not None:
+        CLIENT_ENABLED.refuse(error)
+    if token.approval.subject is not None:
+        person = await env.store.read(Person, token.subject)
+        if person is None or person.disabled_at is not None:
+            PERSON_ENABLED.refuse(error)
+    if token.approval.standing is not None:
+        standing = await env.store.read(standings.Standing, token.approval.standing)
+        if standing is None or not standing.lets_live(token.issued_at):
+            STANDING_LIVE.refuse(error)
+    return token
+
+
+
+def _token(verified: jwt.VerifiedJwt, error: str) -> Token:
+    claims = verified.claims
+    aud, scope, roots, txn = claims["aud"], claims.get("scope", ""), claims.get("roots", ()), claims.get("txn")
+    standing = claims.get("grant_id")
+    subject, client = Subject(verified.text("sub")), ClientId(verified.text("client_id"))
+    actor: Actor | None = from_claim(claims.get("act"), error=error)
+    issued_at = verified.instant("iat")
+    approval = Approval(
+        client=client,
+        subject=None if actor is None and str(subject) == client else subject,
+        actor=actor,
+        authority=Authority(
+            audience=frozenset([aud] if isinstance(aud, str) else aud),  # type: ignore[call-overload]  # verify held it
+            scope=frozenset(str(scope).split()),
+            details=details(claims.get("authorization_details", []), error=error),
+            until=verified.instant("exp"),
+        ),
+        standing=standing if isinstance(standing, str) else None,
+        txn=txn if isinstance(txn, str) else None,
+        auth_time=verified.instant("auth_time") if "auth_time" in claims else None,
+    )
+    return Token(
+        jti=verified.text("jti"),
+        client=client,
+        subject=subject,
+        approval=approval,
+        jkt=thumbprint_in(claims),
+        issued_at=issued_at,
+        roots=tuple(str(jti) for jti in roots) if isinstance(roots, list | tuple) else (),
+        claims=claims,
+    )
