@@ -13,7 +13,7 @@ BIN := .venv/bin
 SYNC = @echo 'Setting up .venv: $(1)'; \
 	cache="$${UV_CACHE_DIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}}"; \
 	mkdir -p "$$cache" 2>/dev/null && [ -w "$$cache" ] || export UV_NO_CACHE=1; \
-	env -u VIRTUAL_ENV -u UV_PROJECT_ENVIRONMENT UV_PYTHON=$(BIN)/python UV_PYTHON_DOWNLOADS=never \
+	env -u VIRTUAL_ENV -u UV_PROJECT_ENVIRONMENT UV_PYTHON=$(BIN)/python UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true \
 		$(BIN)/uv sync --quiet --frozen --inexact $(2) && touch $@
 # Say nothing, unless it fails.
 QUIETLY = @out=$$($(1) 2>&1) || { printf '%s\n' "$$out"; exit 1; }
@@ -69,7 +69,7 @@ check-types: .venv/.dev
 	$(call QUIETLY,$(BIN)/mypy)
 
 check-imports: .venv/.dev
-	$(call QUIETLY,$(BIN)/lint-imports)
+	$(call QUIETLY,$(BIN)/lint-imports --no-logo)
 
 check-docs: .venv/.dev
 	$(call QUIETLY,$(BIN)/python -m tools.docs --check)

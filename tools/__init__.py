@@ -1,0 +1,1 @@
+"""What the developers of Deputize run themselves; no part of the package."""
