@@ -1,7 +1,9 @@
 # Deputize. Plain `make` lists the verbs. They need Python >= 3.11 and make, and set up everything else in .venv.
 
+IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+# The first that really runs: a shim may be there and fail.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
-	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
+	"$$p" -c '$(IS_NEW_ENOUGH)' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
@@ -86,10 +88,12 @@ check-docs: .venv/.dev
 	$(call SYNC,what runs and its peers,--group dev --group peers)
 
 $(BIN)/uv:
-	@[ -x $(BIN)/python ] && $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		[ -n "$(PYTHON)" ] || { echo 'Python >= 3.11 is needed and not found; name one with make PYTHON=/path/to/python3' >&2; exit 1; }; \
-		"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
-			echo '$(PYTHON) comes without venv: install it (Debian: python3-venv), or name another with make PYTHON=…' >&2; exit 1; }; \
-		"$(PYTHON)" -m venv --clear .venv; }
+	@$(BIN)/python -c '$(IS_NEW_ENOUGH)' 2>/dev/null || { \
+		PYTHON='$(PYTHON)'; \
+		"$$PYTHON" -c '$(IS_NEW_ENOUGH)' 2>/dev/null || { \
+			echo "Python >= 3.11 is needed and not found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }; \
+		"$$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || { \
+			echo "$$PYTHON comes without venv: install it (Debian: python3-venv), or name another: make PYTHON=…" >&2; exit 1; }; \
+		"$$PYTHON" -m venv --clear .venv; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@$(BIN)/python -m pip install --quiet --require-virtualenv 'uv==$(UV_VERSION)'
