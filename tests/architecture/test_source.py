@@ -83,11 +83,14 @@ def data_is_not_run(module: Module) -> Finding:
                 pass
 
 
+_LAX_DECODERS = {"urlsafe_b64decode", "a2b_base64"}
+
+
 def one_base64url(module: Module) -> Finding:
-    """The standard decoder drops foreign characters (corpus PY-08): two texts would be one token."""
+    """The standard decoders drop foreign characters (corpus PY-08): two texts would be one token."""
     for node in ast.walk(module.tree):
-        named = (isinstance(node, ast.Attribute) and node.attr == "urlsafe_b64decode") or (
-            isinstance(node, ast.alias) and node.name == "urlsafe_b64decode"
+        named = (isinstance(node, ast.Attribute) and node.attr in _LAX_DECODERS) or (
+            isinstance(node, ast.alias) and node.name in _LAX_DECODERS
         )
         if named and module.name != "core.wire":
             yield node, "core.wire.b64u_bytes is the strict one"
