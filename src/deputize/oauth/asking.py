@@ -27,10 +27,14 @@ NEVER_WIDER = Rule("Deputize", "asking", "An answer allows at most what was aske
 NOT_TOO_MANY = Rule("Deputize", "asking", "Only so many asks wait for one person, and for one client, at a time.")
 MAY_ASK = Rule("Deputize", "policy", "The operator's policy lets this client ask this person for this.")
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How people are asked: how long an ask waits, how often a client may look, how many may wait for one person
-    (and, together, four times as many of one client), and how long what was allowed stands."""
+    """How people are asked.
+
+    How long an ask waits, how often a client may look, how many may wait for one person (and, together, four times
+    as many of one client), and how long what was allowed stands.
+    """
 
     life: Seconds = Seconds(300)
     interval: Seconds = Seconds(2)
@@ -52,12 +56,16 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The person has answered: `allowed` is None for no. `standing` is the key of what the yes rests on."""
+    """The person has answered: `allowed` is None for no. `standing` is the key of what the yes rests on.
+
+    `earlier` says that nobody was asked: what they allowed before covered it.
+    """
 
     at: Instant
     allowed: Authority | None
     by: str
     standing: str | None = None
+    earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +125,7 @@ async def ask(wanted: Ask, settings: Settings, env: Env, *also: Change) -> Ask:
     now = env.clock()
     person, client = Subject(wanted.person), ClientId(wanted.client)
     verdict = await env.policy.may(
-        Question(
-            does="ask", client=client, person=person, audience=wanted.wanted.audience, scope=wanted.wanted.scope
-        )
+        Question(does="ask", client=client, person=person, audience=wanted.wanted.audience, scope=wanted.wanted.scope)
     )
     if not verdict.allowed:
         MAY_ASK.refuse("access_denied", because=verdict.because)
@@ -127,7 +133,8 @@ async def ask(wanted: Ask, settings: Settings, env: Env, *also: Change) -> Ask:
     if standing is not None and standing.taken_back_at is not None:
         standings.NOT_TAKEN_BACK.refuse("access_denied")
     if standing is not None and wanted.remember and standing.covers(_soon(wanted.wanted, now)):
-        answered = Answered(now, wanted.wanted.narrowed(until=_longest(standing, wanted.wanted)), person, standing.key)
+        covered = wanted.wanted.narrowed(until=_longest(standing, wanted.wanted))
+        answered = Answered(now, covered, person, standing.key, earlier=True)
         made = replace(wanted, state=answered)
         changes: tuple[Change, ...] = (Add(made), Append(_event(made, "ask_covered", now)), *also)
     else:
@@ -257,7 +264,10 @@ async def collect(key: str, client: AuthenticatedClient, door: str, env: Env) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """An ask as a person reads it. `sentence` and all but `words` and `reason` is our own text."""
+    """An ask as a person reads it. `sentence` and all but `words` and `reason` is our own text.
+
+    `facts` says the sentence again as a table: a label and what it says.
+    """
 
     page: str
     sentence: str
@@ -268,6 +278,7 @@ class Reading:
     often: str
     until: Instant
     remembered: bool
+    facts: tuple[tuple[str, str], ...]
     small: tuple[str, ...]
     words: str
     reason: str
@@ -286,20 +297,44 @@ def minutes(seconds: int) -> str:
     return f"{seconds} second{'s' if seconds != 1 else ''}"
 
 
+def _words_of(scope: frozenset[str], resources: tuple[Resource, ...]) -> tuple[str, ...]:
+    words = {name: text for resource in resources for name, text in resource.scopes.items()}
+    return tuple(words.get(name, f"use “{name}”") for name in sorted(scope))
+
+
+def _in_words(authority: Authority, resources: tuple[Resource, ...]) -> tuple[tuple[str, ...], str]:
+    """What an authority lets a client do, each to follow "to …"; and where, unless a detail has said so."""
+    said = [(detail.type, kinds.says(detail).wants) for detail in authority.details]
+    speaking = tuple(wants for kind, wants in said if kind != kinds.HTTP_CALL)
+    scopes = () if said else _words_of(authority.scope, resources)
+    wants = speaking or scopes or tuple(wants for _, wants in said) or ("know who you are",)
+    names = " and ".join(resource.name for resource in resources)
+    return wants, f" at {names}" if names and not speaking else ""
+
+
+def may(authority: Authority, resources: tuple[Resource, ...]) -> str:
+    """What was allowed, in words that follow "may …"."""
+    wants, place = _in_words(authority, resources)
+    return " and ".join(wants) + place
+
+
 def reading(ask: Ask, client: Client, resources: tuple[Resource, ...]) -> Reading:
     """Make the sentence: who wants what, from whom, how much, how often, for how long."""
     said = [kinds.says(detail) for detail in ask.wanted.details]
-    speaking = [one for one, detail in zip(said, ask.wanted.details, strict=True) if detail.type != kinds.HTTP_CALL]
-    words = {scope: text for resource in resources for scope, text in resource.scopes.items()}
-    scopes = tuple(words.get(scope, f"use “{scope}”") for scope in sorted(ask.wanted.scope))
-    wants = tuple(one.wants for one in speaking) or (() if said else scopes) or tuple(one.wants for one in said)
+    wants, place = _in_words(ask.wanted, resources)
     where = tuple(resource.name for resource in resources)
     often = next((one.often for one in said if one.often), "")
-    length = max(0, (ask.wanted.until - ask.created_at) if ask.remember else (ask.lives_until - ask.created_at))
-    what = " and to ".join(wants) or "know who you are"
-    place = f" at {' and '.join(where)}" if where and not speaking else ""
-    limit = f"for {minutes(length)}, until you take it back" if ask.remember else f"within {minutes(length)}"
-    sentence = f"{client.name} wants to {what}{place}, {f'{often}, ' if often else ''}{limit}."
+    length = minutes(max(0, (ask.wanted.until if ask.remember else ask.lives_until) - ask.created_at))
+    limit = f"for {length}, or until you take it back" if ask.remember else f"within {length}"
+    sentence = f"{client.name} wants to {' and to '.join(wants)}{place}, {f'{often}, ' if often else ''}{limit}."
+    facts = [fact for one in said for fact in one.facts]
+    if not facts:
+        facts.append(("What", "; ".join(wants)))
+    facts += [("Where", name) for name in where if ("From whom", name) not in facts]
+    facts.append(("How often", often or "as often as it needs in that time"))
+    facts.append(("For how long", limit.removeprefix("for ")))
+    if said and ask.wanted.scope:  # issued with the rest, so shown with the rest
+        facts.append(("As part of", "; ".join(_words_of(ask.wanted.scope, resources))))
     return Reading(
         page=ask.page,
         sentence=sentence,
@@ -310,6 +345,7 @@ def reading(ask: Ask, client: Client, resources: tuple[Resource, ...]) -> Readin
         often=often,
         until=ask.wanted.until,
         remembered=ask.remember,
+        facts=tuple(facts),
         small=tuple(line for one in said for line in one.small),
         words=ask.words,
         reason=ask.reason,

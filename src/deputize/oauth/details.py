@@ -18,7 +18,11 @@ DETAILS_MAX: Final = 8
 DETAILS_BYTES_MAX: Final = 16 * 1024
 
 DETAILS = Rule("RFC 9396", "5", "Each authorization detail has a type that is known here, and the fields of that type.")
-TEXT = Rule("Deputize", "details", "A text that a person is shown is short, on one line, and without control or direction marks.")
+TEXT = Rule(
+    "Deputize",
+    "details",
+    "A text that a person is shown is short, on one line, and without control or direction marks.",
+)
 
 _DIGEST: Final = re.compile(r"sha-256=:[A-Za-z0-9+/]{43}=:")
 _METHOD: Final = re.compile(r"[A-Z]{1,16}")
@@ -47,17 +51,20 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a detail says about itself: `wants` follows "… wants to"; `often` is how often, where it is limited;
-    `small` is what belongs in the small print."""
+    """What a detail says about itself: `wants` follows "… wants to"; `often` is how often, where it is limited.
+
+    `facts` says the same as a table, a label and what it says; `small` is what belongs in the small print.
+    """
 
     wants: str
     often: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
     small: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DetailType:
-    """A row: the type's name, a check that raises ValueError, whether one detail is within another, and its sentence."""
+    """A row: the type's name, a check that raises ValueError, whether one detail is within another, its sentence."""
 
     name: str
     check: Callable[[Mapping[str, Any]], None]
@@ -112,7 +119,8 @@ def _check_call(members: Mapping[str, Any]) -> None:
 def _say_call(members: Mapping[str, Any]) -> Said:
     parts = urlsplit(members["url"])
     path = parts.path + (f"?{parts.query}" if parts.query else "")
-    small = (f"{members['method']} {path} at {parts.netloc}", f"exactly {members['size']} bytes, {members['content_digest']}")
+    exactly = f"exactly {members['size']} bytes, {members['content_digest']}"
+    small = (f"{members['method']} {path} at {parts.netloc}", exactly)
     return Said(wants=f"make one call to {parts.netloc}", often="once", small=small)
 
 
@@ -143,7 +151,9 @@ def money(value: str, currency: str) -> str:
 
 def _say_purchase(members: Mapping[str, Any]) -> Said:
     amount = money(members["amount"]["value"], members["amount"]["currency"])
-    return Said(wants=f"order {members['quantity']} × {members['item']} for {amount} from {members['payee']}")
+    what = f"{members['quantity']} × {members['item']}"
+    facts = (("What", what), ("How much", amount), ("From whom", members["payee"]))
+    return Said(wants=f"order {what} for {amount} from {members['payee']}", facts=facts)
 
 
 # --- the table ------------------------------------------------------------------------------------------------------
