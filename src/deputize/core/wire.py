@@ -1,13 +1,16 @@
 """The border: strict forms, JSON and base64url in; calls and answers out. Nothing is said twice."""
 
-import base64
+import binascii
 import json
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes, urlencode
+
+import msgspec
 
 from deputize.core.rules import Rule
 
@@ -34,22 +37,33 @@ class Malformed(ValueError):
 
 # --- base64url ----------------------------------------------------------------------------------------------------
 
-_B64URL = re.compile(r"[A-Za-z0-9_-]*")
+_B64URL: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_B64: Final = _B64URL[:62] + b"+/"
+_TO_B64URL: Final = bytes.maketrans(_B64, _B64URL)
+# Whatever is no letter of base64url, padding included, becomes a NUL, which the strict decoder refuses.
+_FROM_B64URL: Final = bytes(_B64[_B64URL.index(byte)] if byte in _B64URL else 0 for byte in range(256))
+_LAST: Final = {0: _B64URL, 2: b"AQgw", 3: b"AEIMQUYcgkosw048"}  # by length: a last letter with no bits to spare
 
 
 def b64u(data: bytes) -> str:
     """Encode as base64url without padding (RFC 7515, 2)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(data, newline=False).translate(_TO_B64URL, b"=").decode("ascii")
 
 
-def b64u_bytes(text: str) -> bytes:
+def b64u_bytes(text: str | bytes) -> bytes:
     """Decode base64url in its one canonical form: no padding, no foreign characters, no stray bits."""
-    if not _B64URL.fullmatch(text) or len(text) % 4 == 1:
-        raise Malformed("not base64url")
-    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if len(text) % 4 and b64u(data[-(len(data) % 3) :]) != text[-(len(text) % 4) :]:
-        raise Malformed("base64url with stray bits")
-    return data
+    if not text:
+        return b""
+    try:
+        letters = text.encode("ascii") if isinstance(text, str) else text
+        tail = len(letters) % 4
+        if letters[-1] not in _LAST[tail]:
+            raise Malformed("base64url with stray bits")
+        return binascii.a2b_base64(letters.translate(_FROM_B64URL) + b"=="[: -tail % 4], strict_mode=True)
+    except Malformed:
+        raise
+    except (ValueError, KeyError):
+        raise Malformed("not base64url") from None
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------
@@ -67,7 +81,7 @@ def _constant(name: str) -> float:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > 19:  # what fits into 64 bits
+    if len(digits) > 20:  # a sign and what fits into 64 bits
         raise Malformed("an integer beyond 64 bits")
     value = int(digits)
     if not -(2**63) <= value < 2**63:
@@ -82,12 +96,18 @@ def _float(digits: str) -> float:
     return value
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer, parse_float=_float)
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer, parse_float=_float
+)
+
+
+# The closing quote is optional: a text that never ends is passed over once, and not again from each quote in it.
+_MARKS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def _depth(text: str) -> int:
     deepest = depth = 0
-    for mark in re.findall(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
+    for mark in _MARKS.findall(text):
         if mark in "[{":
             depth += 1
             deepest = max(deepest, depth)
@@ -101,14 +121,14 @@ def json_value(data: bytes, *, bytes_max: int = FORM_BYTES_MAX, depth_max: int =
     if len(data) > bytes_max:
         raise Malformed("too large")
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8").strip(" \t\r\n")
     except UnicodeDecodeError:
         raise Malformed("not UTF-8") from None
     if text.count("[") + text.count("{") > depth_max and _depth(text) > depth_max:
         raise Malformed("nested too deeply")
     try:
-        value, end = _DECODER.raw_decode(text.lstrip(" \t\r\n"))
-        if text.lstrip(" \t\r\n")[end:].strip(" \t\r\n"):
+        value, end = _DECODER.raw_decode(text)
+        if end != len(text):
             raise Malformed("more than one JSON value")
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
@@ -127,8 +147,29 @@ def json_object(data: bytes, *, bytes_max: int = FORM_BYTES_MAX, depth_max: int 
     return value
 
 
+_FAST_ENCODE: Final = msgspec.json.Encoder().encode
+_SCALARS: Final = frozenset({str, int, bool, NoneType})
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is made of JSON's own types alone, without floats.
+
+    The fast encoder also writes what is no JSON (a set, a dataclass, and NaN as null); the careful one raises.
+    """
+    if type(value) is dict:
+        for name, member in value.items():
+            if type(name) is not str or not (type(member) in _SCALARS or _is_plain(member)):
+                return False
+        return True
+    if type(value) is list:
+        return all(map(_is_plain, value))
+    return type(value) in _SCALARS
+
+
 def json_bytes(value: object) -> bytes:
-    """Write compact JSON in UTF-8."""
+    """Write compact JSON in UTF-8. Raises TypeError or ValueError on what is no JSON: a set, NaN, a lone surrogate."""
+    if _is_plain(value):
+        return _FAST_ENCODE(value)
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 

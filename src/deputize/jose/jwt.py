@@ -8,19 +8,29 @@ from deputize.core.rules import Rule
 from deputize.core.values import Instant, Seconds
 from deputize.core.wire import JsonObject, Malformed, json_object
 from deputize.jose import jws
+from deputize.jose.algorithms import BY_NAME
 from deputize.jose.keys import KeySet, PrivateKey, PublicKey
 
 SKEW: Final = Seconds(10)  # what two honest clocks may differ by (FAPI 2.0, 5.3.2.1)
 _LATEST: Final = 253402300799  # the last second of the year 9999
+_TEXTS: Final = ("iss", "sub", "jti", "client_id", "scope")
+_TIMES: Final = ("exp", "nbf", "iat")
 
-COMPACT = Rule("draft-ietf-oauth-rfc8725bis", "Use Only One JWT Format", "The token is one compact JWS in its one encoding.")
-ALGORITHM = Rule("draft-ietf-oauth-rfc8725bis", "Perform Algorithm Verification", "The algorithm is one that is allowed here, letter for letter.")
-SIGNED = Rule("draft-ietf-oauth-rfc8725bis", "Validate All Cryptographic Operations", "The signature is by a key of the expected party.")
-TYPED = Rule("draft-ietf-oauth-rfc8725bis", "Use Explicit Typing", "The typ is that of the expected kind of token.")
+_BCP: Final = "draft-ietf-oauth-rfc8725bis"
+COMPACT = Rule(_BCP, "Use Only One JWT Format", "The token is one compact JWS in its one encoding.")
+ALGORITHM = Rule(
+    _BCP, "Perform Algorithm Verification", "The algorithm is one that is allowed here, letter for letter."
+)
+SIGNED = Rule(_BCP, "Validate All Cryptographic Operations", "The signature is by a key of the expected party.")
+TYPED = Rule(_BCP, "Use Explicit Typing", "The typ is that of the expected kind of token.")
 CLAIMS = Rule("RFC 7519", "4.1", "Registered claims have their types, and each required claim is present.")
 ISSUED_BY = Rule("RFC 7519", "4.1.1", "The iss is the expected issuer.")
 FOR_US = Rule("RFC 7519", "4.1.3", "The aud names this recipient.")
-SOLE_AUDIENCE = Rule("draft-ietf-oauth-rfc7523bis", "Updates to RFC 7523", "The authorization server's issuer identifier is the sole audience.")
+SOLE_AUDIENCE = Rule(
+    "draft-ietf-oauth-rfc7523bis",
+    "Updates to RFC 7523",
+    "The authorization server's issuer identifier is the sole audience.",
+)
 UNEXPIRED = Rule("RFC 7519", "4.1.4", "The token has not expired.")
 BEGUN = Rule("RFC 7519", "4.1.5", "The token's time has begun, and it was not issued in the future.")
 BRIEF = Rule("RFC 7523", "3", "The token's lifetime is not unreasonably long, and it is not old.")
@@ -45,9 +55,10 @@ class Sole:
 class Expectation:
     """All that is expected of a JWT. No field has a default, so that nothing is left out by silence.
 
-    `typ` holds media types without `application/`; None among them lets an untyped JWT in. `issuer` and `audience`
-    None mean: this kind has none. `lifetime_max` bounds how far `exp` lies ahead of now, `age_max` how long `iat`
-    is past (None: no bound). `needs` names claims that must be there. `error` is the code of a refusal.
+    `typ` holds media types without `application/`; None among them lets an untyped JWT in. `algs` has at least one
+    algorithm, all of them ours. `issuer` and `audience` None mean: this kind has none. `lifetime_max` bounds how far
+    `exp` lies ahead of now, `age_max` how long `iat` is past (None: no bound). `needs` names claims that must be
+    there. `error` is the code of a refusal.
     """
 
     typ: frozenset[str | None]
@@ -58,6 +69,10 @@ class Expectation:
     age_max: Seconds | None
     needs: frozenset[str]
     error: str
+
+    def __post_init__(self) -> None:
+        if not self.typ or not self.algs or not self.algs <= BY_NAME.keys():
+            raise ValueError("an expectation names at least one typ and one algorithm, and no algorithm but ours")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +86,34 @@ class VerifiedJwt:
     def text(self, name: str) -> str:
         """A claim that is a text and was in `needs`."""
         value = self.claims[name]
-        if not isinstance(value, str):  # pragma: no cover - held by _check_types
-            raise TypeError(name)
+        if not isinstance(value, str):
+            raise TypeError(name)  # a bug of ours: only the registered texts are held to be texts
         return value
 
     def instant(self, name: str) -> Instant:
         """A time claim that was in `needs`."""
-        return Instant(int(self.claims[name]))  # type: ignore[call-overload, no-any-return]  # held by _check_types
+        value = self.claims[name]
+        if not isinstance(value, int | float):
+            raise TypeError(name)  # the same
+        return Instant(int(value))
 
 
 def media_type(typ: object) -> str | None:
-    """`typ` for comparison: in lower case, without `application/` (RFC 7515, 4.1.9)."""
+    """A `typ` as it is compared: in lower case, without `application/` (RFC 7515, 4.1.9). None where there is none."""
     if typ is None:
         return None
-    name = str(typ).lower()
-    return name.removeprefix("application/")
+    name = str(typ)
+    # Only ASCII has no case: "\N{KELVIN SIGN}b+jwt" in lower case is kb+jwt.
+    return name.lower().removeprefix("application/") if name.isascii() else name
 
 
-def peek(compact: str, error: str, *, bytes_max: int = jws.COMPACT_MAX) -> tuple[jws.Jws, JsonObject]:
+def peek(
+    compact: str, error: str, *, bytes_max: int = jws.COMPACT_MAX, header_max: int = jws.HEADER_MAX
+) -> tuple[jws.Jws, JsonObject]:
     """Take a JWT apart to find out whose keys to fetch. Nothing in it is believed before `verify`."""
     try:
-        parsed = jws.parse(compact, bytes_max=bytes_max)
-        return parsed, json_object(parsed.payload)
+        parsed = jws.parse(compact, bytes_max=bytes_max, header_max=header_max)
+        return parsed, json_object(parsed.payload, bytes_max=bytes_max)
     except Malformed as problem:
         COMPACT.refuse(error, problem=str(problem))
 
@@ -107,35 +128,37 @@ def verify_peeked(
     parsed: jws.Jws, claims: JsonObject, keys: KeySet, expected: Expectation, now: Instant
 ) -> VerifiedJwt:
     """`verify`, for one who has looked already."""
-    error = expected.error
-    if media_type(parsed.header.get("typ")) not in expected.typ:
-        TYPED.refuse(error, typ=parsed.header.get("typ"))
-    alg = parsed.alg
-    if alg not in expected.algs:
-        ALGORITHM.refuse(error, alg=alg[:20])
-    for key in keys.candidates(parsed.kid, alg):
-        if key.verifies(parsed.signature, parsed.signing_input):
-            break
-    else:
-        SIGNED.refuse(error, kid=parsed.kid)
+    typ = parsed.header.get("typ")
+    if media_type(typ) not in expected.typ:
+        TYPED.refuse(expected.error, typ=typ)
+    key = _signer(parsed, keys, expected)
     _check_types(claims, expected)
     if expected.issuer is not None and claims.get("iss") != expected.issuer:
-        ISSUED_BY.refuse(error, iss=claims.get("iss"))
+        ISSUED_BY.refuse(expected.error, iss=claims.get("iss"))
     _check_audience(claims, expected)
     _check_times(claims, expected, now)
     return VerifiedJwt(parsed.header, claims, key)
 
 
+def _signer(parsed: jws.Jws, keys: KeySet, expected: Expectation) -> PublicKey:
+    """The key whose signature it is."""
+    alg = parsed.alg
+    if alg not in expected.algs:
+        ALGORITHM.refuse(expected.error, alg=alg[:20])
+    for key in keys.candidates(parsed.kid, alg):
+        if key.verifies(parsed.signature, parsed.signing_input):
+            return key
+    SIGNED.refuse(expected.error, kid=parsed.kid)
+
+
 def _check_types(claims: JsonObject, expected: Expectation) -> None:
-    for name in ("iss", "sub", "jti", "client_id", "scope"):
+    for name in _TEXTS:
         value = claims.get(name)
-        if value is not None and (not isinstance(value, str) or not value or "\x00" in value):
+        if value is not None and (type(value) is not str or not value or "\x00" in value):
             CLAIMS.refuse(expected.error, claim=name)
-    for name in ("exp", "nbf", "iat"):
-        value = claims.get(name)
-        if value is None and name not in claims:
-            continue
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LATEST:
+    for name in _TIMES:
+        value = claims.get(name, 0)
+        if type(value) not in {int, float} or not 0 <= value <= _LATEST:  # and not bool, which is an int to Python
             CLAIMS.refuse(expected.error, claim=name)
     for name in expected.needs:
         if claims.get(name) is None:
@@ -169,7 +192,6 @@ def _check_times(claims: JsonObject, expected: Expectation, now: Instant) -> Non
 
 
 def sign(claims: JsonObject, key: PrivateKey, *, typ: str, header: JsonObject | None = None) -> str:
-    """A compact JWT, by a key in hand. (The server signs through its Signer port: see `oauth.tokens`.)"""
-    kid = None if header else key.kid
-    data = jws.signing_input(claims, alg=key.alg.name, typ=typ, kid=kid, header=header)
+    """Make a compact JWT with a key in hand; the server signs through its Signer port."""
+    data = jws.signing_input(claims, alg=key.alg.name, typ=typ, kid=None if header else key.kid, header=header)
     return jws.compact(data, key.sign(data))

@@ -1,16 +1,16 @@
 """Keys as JWKs (RFC 7517): checked when loaded, one key for one algorithm, named by their thumbprint."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
 from deputize.core.wire import JsonObject, Malformed, b64u, b64u_bytes, json_bytes
 from deputize.jose.algorithms import (
-    ALGORITHMS,
     BY_NAME,
     RSA_BITS_MAX,
     RSA_BITS_MIN,
@@ -21,14 +21,37 @@ from deputize.jose.algorithms import (
 
 KEYS_MAX: Final = 100
 KID_MAX: Final = 256
-_PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_THUMBPRINT: Final[Mapping[str, tuple[str, ...]]] = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}
+CANDIDATES_MAX: Final = 4
+_PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
+_THUMBPRINT: Final[Mapping[str, tuple[str, ...]]] = {  # RFC 7638, 3.2; RFC 8037, 2; RFC 9964, 3
+    "EC": ("crv", "kty", "x", "y"),
+    "OKP": ("crv", "kty", "x"),
+    "RSA": ("e", "kty", "n"),
+    "AKP": ("alg", "kty", "pub"),
+}
 _CURVES: Final[Mapping[str, tuple[ec.EllipticCurve, int]]] = {
     "P-256": (ec.SECP256R1(), 32),
     "P-384": (ec.SECP384R1(), 48),
 }
 _ED25519_BYTES: Final = 32
+_ED25519_PRIME: Final = 2**255 - 19
+_ED25519_ORDER_8: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+# The y of every point whose order is 8 or less. With such a "key", a signature holds for texts that nobody signed.
+_ED25519_WEAK: Final = frozenset({0, 1, _ED25519_PRIME - 1, _ED25519_ORDER_8, _ED25519_PRIME - _ED25519_ORDER_8})
 _EXPONENT_MAX: Final = 2**32
+_AKP_PUBLIC: Final[Mapping[str, Callable[[bytes], PublicKeyObject]]] = {
+    "ML-DSA-44": mldsa.MLDSA44PublicKey.from_public_bytes,
+    "ML-DSA-65": mldsa.MLDSA65PublicKey.from_public_bytes,
+    "ML-DSA-87": mldsa.MLDSA87PublicKey.from_public_bytes,
+}
+_AKP_PRIVATE: Final[Mapping[str, Callable[[bytes], PrivateKeyObject]]] = {
+    "ML-DSA-44": mldsa.MLDSA44PrivateKey.from_seed_bytes,
+    "ML-DSA-65": mldsa.MLDSA65PrivateKey.from_seed_bytes,
+    "ML-DSA-87": mldsa.MLDSA87PrivateKey.from_seed_bytes,
+}
+
+
+# --- the members of a JWK -----------------------------------------------------------------------------------------
 
 
 def _text(jwk: Mapping[str, object], name: str) -> str:
@@ -52,54 +75,95 @@ def _number(jwk: Mapping[str, object], name: str) -> int:
     return int.from_bytes(data, "big")
 
 
-def _public_object(jwk: Mapping[str, object]) -> PublicKeyObject:
-    kty = _text(jwk, "kty")
-    try:
-        if kty == "EC":
-            curve, length = _CURVES.get(_text(jwk, "crv"), (None, 0))
-            if curve is None:
-                raise Malformed("a curve that we do not use")
-            x, y = (int.from_bytes(_bytes(jwk, name, length), "big") for name in ("x", "y"))
-            return ec.EllipticCurvePublicNumbers(x, y, curve).public_key()  # holds the point against the curve
-        if kty == "OKP":
-            if _text(jwk, "crv") != "Ed25519":
-                raise Malformed("a curve that we do not use")
-            return ed25519.Ed25519PublicKey.from_public_bytes(_bytes(jwk, "x", _ED25519_BYTES))
-        if kty == "RSA":
-            n, e = _number(jwk, "n"), _number(jwk, "e")
-            if not RSA_BITS_MIN <= n.bit_length() <= RSA_BITS_MAX or n % 2 == 0:
-                raise Malformed("an RSA modulus has 2048 to 8192 bits")
-            if not 2 < e < _EXPONENT_MAX or e % 2 == 0:
-                raise Malformed("an RSA exponent is odd, above 2 and below 2^32")
-            return rsa.RSAPublicNumbers(e, n).public_key()
-    except Malformed:
-        raise
-    except ValueError:
-        raise Malformed("not a key of its kind") from None
-    raise Malformed("a kind of key that we do not use")
-
-
-def _algorithm(jwk: Mapping[str, object], *, alg: str | None = None) -> Algorithm:
-    """The one algorithm of a key: its own `alg`, or the caller's, or the only or first one that fits its kind."""
-    named = jwk.get("alg")
-    kty, crv = jwk.get("kty"), jwk.get("crv") if jwk.get("kty") != "RSA" else None
-    if named is not None and alg is not None and named != alg:
-        raise Malformed("the key is for another algorithm")
-    wanted = named if named is not None else alg
-    if wanted == "EdDSA" and kty == "OKP":  # the name that RFC 9864 replaced, still on most Ed25519 keys
-        wanted = "Ed25519"
-    for row in ALGORITHMS:
-        if row.kty == kty and row.crv == crv and wanted in {None, row.name}:
-            return row
-    raise Malformed("an algorithm that does not fit this key")
+def _named(jwk: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """The members that make a public key what it is, in the order of its thumbprint."""
+    names = _THUMBPRINT.get(_text(jwk, "kty"))
+    if names is None:
+        raise Malformed("a kind of key that we do not use")
+    return tuple((name, _text(jwk, name)) for name in names)
 
 
 def thumbprint(jwk: Mapping[str, object]) -> str:
     """The SHA-256 thumbprint of a JWK (RFC 7638), base64url."""
-    members = _THUMBPRINT.get(_text(jwk, "kty"))
-    if members is None:
-        raise Malformed("a kind of key that we do not use")
-    return b64u(hashlib.sha256(json_bytes({name: _text(jwk, name) for name in members})).digest())
+    return b64u(hashlib.sha256(json_bytes(dict(_named(jwk)))).digest())
+
+
+def _algorithm(jwk: Mapping[str, object], *, alg: str | None = None) -> Algorithm:
+    """The one algorithm of a key: its own `alg`, or the caller's, or the only or first one that fits its kind."""
+    kty, crv, told = jwk.get("kty"), jwk.get("crv") if jwk.get("kty") != "RSA" else None, jwk.get("alg")
+    if told is not None and not isinstance(told, str):
+        raise Malformed("a JWK's alg is a text")
+    # "EdDSA" is the name that RFC 9864 replaced, still on most Ed25519 keys
+    own, wanted = ("Ed25519" if name == "EdDSA" and kty == "OKP" else name for name in (told, alg))
+    if own is not None and wanted is not None and own != wanted:
+        raise Malformed("the key is for another algorithm")
+    name = wanted if own is None else own
+    for row in BY_NAME.values():
+        if row.kty == kty and row.crv == crv and name in {None, row.name}:
+            return row
+    raise Malformed("an algorithm that does not fit this key")
+
+
+def _is_for(jwk: Mapping[str, object], operation: str) -> None:
+    if jwk.get("use", "sig") != "sig":
+        raise Malformed("the key is not for signatures")
+    operations = jwk.get("key_ops", [operation])
+    if not isinstance(operations, list) or operation not in operations:
+        raise Malformed("the key is not for this operation")
+
+
+# --- public keys --------------------------------------------------------------------------------------------------
+
+
+def _ec_public(jwk: Mapping[str, object]) -> PublicKeyObject:
+    curve, length = _CURVES.get(_text(jwk, "crv"), (None, 0))
+    if curve is None:
+        raise Malformed("a curve that we do not use")
+    x, y = (int.from_bytes(_bytes(jwk, name, length), "big") for name in ("x", "y"))
+    return ec.EllipticCurvePublicNumbers(x, y, curve).public_key()  # holds the point against the curve
+
+
+def _okp_public(jwk: Mapping[str, object]) -> PublicKeyObject:
+    if _text(jwk, "crv") != "Ed25519":
+        raise Malformed("a curve that we do not use")
+    point = _bytes(jwk, "x", _ED25519_BYTES)
+    y = int.from_bytes(point, "little") & ~(1 << 255)
+    if y >= _ED25519_PRIME or y in _ED25519_WEAK:
+        raise Malformed("a point in no canonical form, or of small order")
+    return ed25519.Ed25519PublicKey.from_public_bytes(point)
+
+
+def _rsa_public(jwk: Mapping[str, object]) -> PublicKeyObject:
+    n, e = _number(jwk, "n"), _number(jwk, "e")
+    if not RSA_BITS_MIN <= n.bit_length() <= RSA_BITS_MAX or n % 2 == 0:
+        raise Malformed("an RSA modulus has 2048 to 8192 bits")
+    if not 2 < e < _EXPONENT_MAX or e % 2 == 0:
+        raise Malformed("an RSA exponent is odd, above 2 and below 2^32")
+    return rsa.RSAPublicNumbers(e, n).public_key()
+
+
+def _akp_public(jwk: Mapping[str, object]) -> PublicKeyObject:
+    return _AKP_PUBLIC[_text(jwk, "alg")](_bytes(jwk, "pub"))  # that there is a row for it was held before
+
+
+_PUBLIC: Final[Mapping[str, Callable[[Mapping[str, object]], PublicKeyObject]]] = {
+    "EC": _ec_public,
+    "OKP": _okp_public,
+    "RSA": _rsa_public,
+    "AKP": _akp_public,
+}
+
+
+@lru_cache(maxsize=1024)  # a pure function of its texts: each proof of a client carries the same key
+def _loaded(named: tuple[tuple[str, str], ...]) -> tuple[str, PublicKeyObject]:
+    """The thumbprint and the object of a public key."""
+    jwk = dict(named)
+    try:
+        return thumbprint(jwk), _PUBLIC[jwk["kty"]](jwk)
+    except Malformed:
+        raise
+    except (ValueError, UnsupportedAlgorithm):
+        raise Malformed("not a key of its kind") from None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,16 +180,13 @@ class PublicKey:
         """Read a public signature key. Raises Malformed: also for private members, another `use`, a bad point."""
         if not _PRIVATE.isdisjoint(jwk):
             raise Malformed("a public JWK has no private member")
-        if jwk.get("use", "sig") != "sig":
-            raise Malformed("the key is not for signatures")
-        operations = jwk.get("key_ops", ["verify"])
-        if not isinstance(operations, list) or "verify" not in operations:
-            raise Malformed("the key is not for verifying")
+        _is_for(jwk, "verify")
         kid = jwk.get("kid", "")
         if not isinstance(kid, str) or len(kid) > KID_MAX:
             raise Malformed("a key id is a text of at most 256 characters")
         row = _algorithm(jwk, alg=alg)
-        return cls(kid, row, thumbprint(jwk), _public_object(jwk))
+        name, loaded = _loaded(_named(jwk))
+        return cls(kid, row, name, loaded)
 
     def verifies(self, signature: bytes, data: bytes) -> bool:
         return self.alg.verifies(self._object, signature, data)
@@ -146,23 +207,43 @@ class KeySet:
         return cls(keys, by_kid)
 
     @classmethod
-    def from_jwks(cls, jwks: Mapping[str, object]) -> "KeySet":
-        """Read a JWK set (RFC 7517, 5). Raises Malformed when it is none, or has more than 100 keys."""
+    def from_jwks(cls, jwks: Mapping[str, object], *, alg: str | None = None) -> "KeySet":
+        """Read a JWK set (RFC 7517, 5). Raises Malformed when it is none, or has more than 100 keys.
+
+        `alg` is what configuration says that all keys of this party are for: needed where RS256 keys do not say so.
+        """
         entries = jwks.get("keys")
         if not isinstance(entries, list) or len(entries) > KEYS_MAX:
             raise Malformed("a JWK set has an array of at most 100 keys")
         keys = []
         for entry in entries:
             try:
-                keys.append(PublicKey.from_jwk(entry if isinstance(entry, dict) else {}))
+                keys.append(PublicKey.from_jwk(entry if isinstance(entry, dict) else {}, alg=alg))
             except Malformed:
                 continue  # RFC 7517, 5: a key that is not understood is ignored
         return cls.of(*keys)
 
-    def candidates(self, kid: str | None, alg: str) -> tuple[PublicKey, ...]:
+    def candidates(self, kid: str | None, alg: str) -> list[PublicKey]:
         """The keys that a signature with this `kid` and `alg` may be held against: at most four."""
         found = self.keys if kid is None else self._by_kid.get(kid, ())
-        return tuple(key for key in found if key.alg.name == alg)[:4]
+        return [key for key in found if key.alg.name == alg][:CANDIDATES_MAX]
+
+
+# --- private keys -------------------------------------------------------------------------------------------------
+
+
+def _private_object(jwk: Mapping[str, object]) -> PrivateKeyObject:
+    kty = jwk["kty"]
+    if kty == "EC":
+        curve, length = _CURVES[_text(jwk, "crv")]
+        return ec.derive_private_key(int.from_bytes(_bytes(jwk, "d", length), "big"), curve)
+    if kty == "OKP":
+        return ed25519.Ed25519PrivateKey.from_private_bytes(_bytes(jwk, "d", _ED25519_BYTES))
+    if kty == "AKP":
+        return _AKP_PRIVATE[_text(jwk, "alg")](_bytes(jwk, "priv"))
+    p, q, d, dp, dq, qi = (_number(jwk, name) for name in ("p", "q", "d", "dp", "dq", "qi"))
+    public = rsa.RSAPublicNumbers(_number(jwk, "e"), _number(jwk, "n"))
+    return rsa.RSAPrivateNumbers(p, q, d, dp, dq, qi, public).private_key()
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -182,33 +263,24 @@ class PrivateKey:
     @classmethod
     def from_jwk(cls, jwk: Mapping[str, object]) -> "PrivateKey":
         """Read a private JWK. Raises Malformed."""
+        _is_for(jwk, "sign")
         row = _algorithm(jwk)
-        _public_object(jwk)
+        name, _ = _loaded(_named(jwk))
         try:
-            made: PrivateKeyObject
-            if row.kty == "EC":
-                curve, length = _CURVES[str(row.crv)]
-                made = ec.derive_private_key(int.from_bytes(_bytes(jwk, "d", length), "big"), curve)
-            elif row.kty == "OKP":
-                made = ed25519.Ed25519PrivateKey.from_private_bytes(_bytes(jwk, "d", _ED25519_BYTES))
-            else:
-                p, q, d, dp, dq, qi = (_number(jwk, name) for name in ("p", "q", "d", "dp", "dq", "qi"))
-                public = rsa.RSAPublicNumbers(_number(jwk, "e"), _number(jwk, "n"))
-                made = rsa.RSAPrivateNumbers(p, q, d, dp, dq, qi, public).private_key()
+            key = cls._made(row, _private_object(jwk), kid=jwk.get("kid"))
         except Malformed:
             raise
-        except ValueError:
+        except (ValueError, UnsupportedAlgorithm):
             raise Malformed("not a private key of its kind") from None
-        key = cls._made(row, made, kid=jwk.get("kid"))
-        if thumbprint(key.to_jwk()) != thumbprint(jwk):
+        if thumbprint(key.to_jwk()) != name:
             raise Malformed("the private and the public part are of different keys")
         return key
 
     @classmethod
     def _made(cls, row: Algorithm, made: PrivateKeyObject, *, kid: object = None) -> "PrivateKey":
-        jwk = _private_jwk(made)
+        jwk = {**_private_jwk(made), "alg": row.name, "use": "sig"}
         name = kid if isinstance(kid, str) and kid else thumbprint(jwk)
-        return cls(name, row, made, {**jwk, "alg": row.name, "use": "sig", "kid": name})
+        return cls(name, row, made, {**jwk, "kid": name})
 
     def to_jwk(self) -> JsonObject:
         """The whole key, private part included."""
@@ -232,23 +304,31 @@ def _b64u_number(value: int, length: int | None = None) -> str:
     return b64u(value.to_bytes(length or (value.bit_length() + 7) // 8, "big"))
 
 
+def public_members(key: PublicKeyObject) -> JsonObject:
+    """The JWK members of a public key (an AKP key's `alg` aside)."""
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        crv = next((name for name, (curve, _) in _CURVES.items() if curve.name == key.curve.name), None)
+        if crv is None:
+            raise Malformed("a curve that we do not use")
+        length, point = _CURVES[crv][1], key.public_numbers()
+        return {"kty": "EC", "crv": crv, "x": _b64u_number(point.x, length), "y": _b64u_number(point.y, length)}
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return {"kty": "OKP", "crv": "Ed25519", "x": b64u(key.public_bytes_raw())}
+    if isinstance(key, rsa.RSAPublicKey):
+        numbers = key.public_numbers()
+        return {"kty": "RSA", "n": _b64u_number(numbers.n), "e": _b64u_number(numbers.e)}
+    return {"kty": "AKP", "pub": b64u(key.public_bytes_raw())}
+
+
 def _private_jwk(key: PrivateKeyObject) -> JsonObject:
+    public = public_members(key.public_key())
     if isinstance(key, ec.EllipticCurvePrivateKey):
-        crv, length = next((name, size) for name, (curve, size) in _CURVES.items() if curve.name == key.curve.name)
-        private = key.private_numbers()
-        point = private.public_numbers
-        return {
-            "kty": "EC",
-            "crv": crv,
-            "x": _b64u_number(point.x, length),
-            "y": _b64u_number(point.y, length),
-            "d": _b64u_number(private.private_value, length),
-        }
+        return {**public, "d": _b64u_number(key.private_numbers().private_value, key.curve.key_size // 8)}
     if isinstance(key, ed25519.Ed25519PrivateKey):
-        raw = (serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption())
-        public = key.public_key().public_bytes_raw()
-        return {"kty": "OKP", "crv": "Ed25519", "x": b64u(public), "d": b64u(key.private_bytes(*raw))}
-    numbers = key.private_numbers()
-    members = {"n": numbers.public_numbers.n, "e": numbers.public_numbers.e, "d": numbers.d, "p": numbers.p}
-    members |= {"q": numbers.q, "dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp}
-    return {"kty": "RSA", **{name: _b64u_number(value) for name, value in members.items()}}
+        return {**public, "d": b64u(key.private_bytes_raw())}
+    if isinstance(key, rsa.RSAPrivateKey):
+        numbers = key.private_numbers()
+        private = {"d": numbers.d, "p": numbers.p, "q": numbers.q}
+        private |= {"dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp}
+        return {**public, **{name: _b64u_number(value) for name, value in private.items()}}
+    return {**public, "priv": b64u(key.private_bytes_raw())}
