@@ -16,9 +16,9 @@ from deputize.oauth.login import AuthenticatedClient
 
 _CIBA: Final = "OpenID CIBA Core 1.0"
 YOURS = Rule(_CIBA, "11", "The request that is collected is one that this client made.")
-PENDING = Rule(_CIBA, "11", "The person has answered.")
+PENDING = Rule(_CIBA, "11", "A token is collected after the person has answered.")
 SLOW_DOWN = Rule(_CIBA, "11", "Polls are at least as far apart as the interval.")
-DENIED = Rule(_CIBA, "11", "The person allowed it.")
+DENIED = Rule(_CIBA, "11", "A token is issued where the person allowed it, and not otherwise.")
 IN_TIME = Rule(_CIBA, "11", "The request is collected before it expires.")
 ONCE = Rule(_CIBA, "11", "What the person allowed is collected once.")
 ANSWERED_ONCE = Rule("Deputize", "asking", "An ask is answered once, before it expires.")

@@ -2,15 +2,16 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from deputize.core.ports import Add, Record
 from deputize.core.rules import Rule
-from deputize.core.values import ClientId, Instant, Subject
-from deputize.core.wire import Headers, b64u
+from deputize.core.values import ClientId, Instant, Subject, scope_text
+from deputize.core.wire import Headers, JsonObject, b64u
 from deputize.jose import jwt
 from deputize.jose.algorithms import ALL
+from deputize.jose.jws import Jws
 from deputize.jose.keys import KeySet
 from deputize.oauth import dpop
 from deputize.oauth.authority import Authority
@@ -27,7 +28,9 @@ SCHEME = Rule("RFC 9449", "7.1", "A bound token comes under the scheme DPoP, any
 KEY_SHOWN = Rule("RFC 9449", "7.1", "A bound token comes with a proof by the key that it is bound to.")
 BOUND_ONLY = Rule("RFC 9728", "2", "Where the resource requires bound tokens, the token is bound.")
 SCOPE_ENOUGH = Rule("RFC 6750", "3.1", "The token's scope is enough for this call.")
-THIS_CALL = Rule("Deputize http_call", "matching", "A token for one call is used for exactly that call: method, URL and body.")
+THIS_CALL = Rule(
+    "Deputize http_call", "matching", "A token for one call is used for exactly that call: method, URL and body."
+)
 CALL_ONCE = Rule("Deputize http_call", "single use", "A token for one call is used once.")
 THESE_DETAILS = Rule("RFC 9396", "9.1", "The token's authorization details are those that this call needs.")
 
@@ -58,10 +61,12 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What came in the Authorization header, not yet believed."""
+    """What came in the Authorization header, taken apart and not yet believed."""
 
     scheme: str
-    token: str
+    token: str = field(repr=False)
+    jws: Jws = field(repr=False)
+    claims: JsonObject = field(repr=False)
 
 
 def credentials(headers: Headers) -> Credentials | None:
@@ -72,19 +77,18 @@ def credentials(headers: Headers) -> Credentials | None:
     if len(values) > 1:
         ONE_METHOD.refuse("invalid_request", headers=len(values))
     scheme, _, token = values[0].partition(" ")
-    token = token.strip(" ")
-    if scheme.lower() not in {"bearer", "dpop"} or not token:
+    scheme, token = scheme.lower(), token.strip(" ")
+    if scheme not in {"bearer", "dpop"} or not token:
         TOKEN_NEEDED.refuse("missing_token", scheme=scheme[:20])
     if "," in token or " " in token:
         ONE_METHOD.refuse("invalid_request")
-    return Credentials(scheme=scheme.lower(), token=token)
+    jws, claims = jwt.peek(token, "invalid_token", bytes_max=TOKEN_MAX)
+    return Credentials(scheme=scheme, token=token, jws=jws, claims=claims)
 
 
-def check(
-    shown: Credentials, headers: Headers, keys: KeySet, *, method: str, url: str, issuer: str, audience: str, now: Instant
-) -> tuple[Caller, tuple[Add, ...]]:
-    """Verify token and proof for this request. The second part is to be committed: it makes the proof single use."""
-    expected = jwt.Expectation(
+def access_token(*, issuer: str, audience: str) -> jwt.Expectation:
+    """What a resource expects of an access token (RFC 9068, 4)."""
+    return jwt.Expectation(
         typ=frozenset({TYP}),
         algs=ALL,
         issuer=issuer,
@@ -94,19 +98,37 @@ def check(
         needs=frozenset({"iss", "exp", "aud", "sub", "client_id", "iat", "jti"}),
         error="invalid_token",
     )
-    verified = jwt.verify(shown.token, keys, expected, now)
+
+
+def check(
+    shown: Credentials,
+    headers: Headers,
+    keys: KeySet,
+    expected: jwt.Expectation,
+    *,
+    method: str,
+    url: str,
+    now: Instant,
+    bound_only: bool = False,
+) -> tuple[Caller, tuple[Add, ...]]:
+    """Verify token and proof for this request. The second part is to be committed: it makes the proof single use."""
+    verified = jwt.verify_peeked(shown.jws, shown.claims, keys, expected, now)
     bound_to = thumbprint_in(verified.claims)
-    if (shown.scheme == "dpop") != (bound_to is not None) or (bound_to is None and "cnf" in verified.claims):
+    if bound_only and bound_to is None:
+        BOUND_ONLY.refuse("invalid_token")
+    # A binding that we cannot hold (a certificate's) must not pass as none.
+    if (shown.scheme == "dpop") != (bound_to is not None) or verified.claims.get("cnf", {}) != _binding(bound_to):
         SCHEME.refuse("invalid_token", scheme=shown.scheme)
-    key, marks = None, ()
-    if bound_to is not None:
-        proof = dpop.check(
-            headers, method=method, url=url, now=now, access_token=shown.token, error="invalid_dpop_proof"
-        )
-        if proof is None or proof.key.jkt != bound_to:
-            KEY_SHOWN.refuse("invalid_token")
-        key, marks = proof.key, (proof.once,)
-    return _caller(verified, key), marks
+    if bound_to is None:
+        return _caller(verified, None), ()
+    proof = dpop.check(headers, method=method, url=url, now=now, access_token=shown.token, error="invalid_dpop_proof")
+    if proof is None or proof.key.jkt != bound_to:
+        KEY_SHOWN.refuse("invalid_token")
+    return _caller(verified, proof.key), (proof.once,)
+
+
+def _binding(jkt: str | None) -> JsonObject:
+    return {} if jkt is None else {"jkt": jkt}
 
 
 def _caller(verified: jwt.VerifiedJwt, key: BoundKey | None) -> Caller:
@@ -142,17 +164,22 @@ def check_call(caller: Caller, *, method: str, url: str, body: bytes, wanted: tu
     `wanted` is what the resource itself says of this call (without the `http_call` detail): the token has these
     details and no others, so that what the person read is what now runs.
     """
-    this = http_call(method, url, body)
-    if call_bound(caller) != (this,):
+    if call_bound(caller) != (http_call(method, url, body),):
         THIS_CALL.refuse("invalid_token", method=method)
     others = tuple(detail for detail in caller.authority.details if detail.type != HTTP_CALL)
-    if sorted(others, key=lambda one: one.text) != sorted(wanted, key=lambda one: one.text):
+    if sorted(others, key=_by_text) != sorted(wanted, key=_by_text):
         THESE_DETAILS.refuse("invalid_token")
-    spent = b64u(hashlib.sha256(f"{caller.claims['iss']} {caller.txn or caller.jti}".encode()).digest())
+    # However many tokens are minted for one transaction, the transaction runs once.
+    once = f"txn {caller.txn}" if caller.txn is not None else f"jti {caller.jti}"
+    spent = b64u(hashlib.sha256(f"{caller.claims['iss']} {once}".encode("utf-8", "surrogatepass")).digest())
     return Add(CallSpent(key=spent, expires_at=Instant(caller.authority.until + 2 * jwt.SKEW)))
+
+
+def _by_text(one: Detail) -> str:
+    return one.text
 
 
 def check_scope(caller: Caller, needed: frozenset[str]) -> None:
     """Hold the token's scope against what this call needs."""
     if not needed <= caller.authority.scope:
-        SCOPE_ENOUGH.refuse("insufficient_scope", params=(("scope", " ".join(sorted(needed))),))
+        SCOPE_ENOUGH.refuse("insufficient_scope", params=(("scope", scope_text(needed)),))

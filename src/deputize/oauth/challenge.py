@@ -1,5 +1,6 @@
 """What a protected resource answers when it says no: which metadata, which scope, or one signed transaction."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,10 +19,22 @@ ACCEPTS: Final = "accept-txn-challenge"
 ERROR: Final = "transaction_authorization_required"
 LIFE: Final = Seconds(300)
 CHALLENGE_MAX: Final = 8 * 1024
+TXN_MAX: Final = 256
+
+_ACCEPTED: Final = re.compile(r" *\?1 *(;[^,]*)?")
+# RFC 9110, 11.2: one parameter, with the comma before it. What a quoted string hides is the second group.
+_PARAM: Final = re.compile(
+    r"[ \t,]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*=[ \t]*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s\",]+))[ \t,]*"
+)
+_ESCAPED: Final = re.compile(r"\\(.)")
 
 _DRAFT: Final = "draft-rosomakho-oauth-txn-challenge"
-APPROVAL_WANTED = Rule(_DRAFT, "Challenge", "A call that needs a person's approval carries a token for exactly this call.")
-DESCRIBED = Rule(_DRAFT, "Challenge Validation", "The challenge describes its operation, with a reason and a transaction identifier.")
+APPROVAL_WANTED = Rule(
+    _DRAFT, "Challenge", "A call that needs a person's approval carries a token for exactly this call."
+)
+DESCRIBED = Rule(
+    _DRAFT, "Challenge Validation", "The challenge describes its operation, with a reason and a transaction identifier."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +57,7 @@ class Challenge:
 def accepts_challenge(headers: Headers) -> bool:
     """Whether the requester has a way to answer a transaction challenge (RFC 9651 boolean; parameters ignored)."""
     values = headers.all(ACCEPTS)
-    return len(values) == 1 and values[0].partition(";")[0].strip() == "?1"
+    return len(values) == 1 and _ACCEPTED.fullmatch(values[0]) is not None
 
 
 def make(challenge: Challenge, *, authorization_server: str, key: PrivateKey, now: Instant) -> str:
@@ -91,7 +104,7 @@ def read(compact: str, keys: KeySet, *, resource: str, authorization_server: str
         reason = shown_text(verified.claims["reason"], length_max=280)
     except Malformed:
         DESCRIBED.refuse("invalid_grant", member="reason")
-    if not found or not isinstance(txn, str) or not 0 < len(txn) <= 256:  # noqa: PLR2004 (as long as a jti may be)
+    if not found or not isinstance(txn, str) or not 0 < len(txn) <= TXN_MAX or not txn.isprintable():
         DESCRIBED.refuse("invalid_grant", details=len(found))
     return Challenge(
         resource=resource,
@@ -128,30 +141,13 @@ def challenge_params(value: str) -> tuple[str, dict[str, str]]:
     scheme, _, rest = value.strip().partition(" ")
     params: dict[str, str] = {}
     at = 0
-    rest = rest.strip()
     while at < len(rest):
-        name, equals, _ = rest[at:].partition("=")
-        name = name.strip(" ,").lower()
-        if not equals or not name:
+        found = _PARAM.match(rest, at)
+        if found is None:
             raise Malformed("a challenge has parameters of the form name=value")
-        at += rest[at:].index("=") + 1
-        text, at = _value(rest, at)
-        if name in params:
+        name, quoted, token = found.groups()
+        if name.lower() in params:
             raise Malformed("a challenge parameter is there twice")
-        params[name] = text
+        params[name.lower()] = token if quoted is None else _ESCAPED.sub(r"\1", quoted)
+        at = found.end()
     return scheme, params
-
-
-def _value(rest: str, at: int) -> tuple[str, int]:
-    if rest[at : at + 1] != '"':
-        token = rest[at:].partition(",")[0]
-        return token.strip(), at + len(token) + 1
-    text = []
-    at += 1
-    while at < len(rest) and rest[at] != '"':
-        at += rest[at] == "\\"
-        text.append(rest[at : at + 1])
-        at += 1
-    if at >= len(rest):
-        raise Malformed("a quoted string has no end")
-    return "".join(text), at + 1

@@ -8,7 +8,7 @@ from deputize.core.rules import Rule
 from deputize.core.values import ClientId, Instant, Subject
 from deputize.oauth.authority import Authority
 
-NOT_TAKEN_BACK = Rule("Deputize", "standing", "The person has not taken back what they allowed this client.")
+NOT_TAKEN_BACK = Rule("Deputize", "standing", "A client asks a person again only while that person has not taken back what it had.")
 
 ALLOWED_MAX = 50  # what one person remembers of one client; the oldest goes first
 

@@ -1,0 +1,106 @@
+"""Running ASGI applications: one loop, one set of signals, an orderly end."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import uvicorn
+
+from deputize.core.ports import Env
+from deputize.server.http import Asgi
+
+DRAIN_SECONDS: Final = 10
+SWEEP_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """An application and where it listens."""
+
+    app: Asgi
+    host: str
+    port: int
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # `run` listens to signals once, for all servers of the process
+
+
+def _server(one: Listening, http: Any) -> _Server:  # noqa: ANN401 (uvicorn's own type for it is as wide)
+    return _Server(
+        uvicorn.Config(
+            one.app,
+            host=one.host,
+            port=one.port,
+            http=http,
+            loop="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+    )
+
+
+async def serve(
+    *listening: Listening, http: Any = "auto", when_ready: Callable[[], None] = lambda: None  # noqa: ANN401
+) -> None:
+    """Serve until a signal says to stop; what is under way is finished first."""
+    servers = [_server(one, http) for one in listening]
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        for server in servers:
+            server.should_exit = True
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop)
+    async with asyncio.TaskGroup() as group:
+        for server in servers:
+            group.create_task(server.serve())
+        while not all(server.started or server.should_exit for server in servers):
+            await asyncio.sleep(0.005)
+        if not any(server.should_exit for server in servers):
+            when_ready()
+
+
+@asynccontextmanager
+async def sweeping(env: Env) -> AsyncIterator[None]:
+    """Forget what has expired, once a minute, for as long as this lasts."""
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            await env.store.sweep(env.clock())
+
+    task = asyncio.create_task(sweep())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await env.store.close()
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Run on the fastest loop there is."""
+    try:
+        import uvloop  # noqa: PLC0415 (not there on every platform)
+    except ImportError:
+        asyncio.run(_main(main))
+    else:
+        uvloop.run(_main(main))
+
+
+async def _main(main: Callable[[], Awaitable[None]]) -> None:
+    await main()

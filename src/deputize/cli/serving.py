@@ -1,0 +1,126 @@
+"""The long-running verbs, and those that work on the same records."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import typer
+from rich.console import Console
+
+from deputize.cli import ask, running
+from deputize.cli.running import Listening
+from deputize.compose import dev as dev_records
+from deputize.compose import observe
+from deputize.compose.parts import ServerParts, local_env, server_parts
+from deputize.compose.settings import Settings, load
+from deputize.core.rules import Fault
+from deputize.core.values import Subject
+from deputize.oauth.client import Person
+from deputize.server.app import management_app, protocol_app
+from deputize.server.pages import PageSettings, pages
+from deputize.server.people import check_password
+
+T = TypeVar("T")
+
+DEV_FOLDER: Final = Path("var/dev")
+err: Final = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def serve_here(config: Path | None, *, dev: bool) -> None:
+    """Run the server until it is told to stop."""
+    settings = load(config, dev=dev)
+    observe.configure(level="info")
+    running.run(lambda: _serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    parts = server_parts(settings)
+    here, env = parts.here, parts.env
+    people = {}
+    if settings.dev:
+        places = dev_records.DevPlaces(
+            pharmacy=os.environ.get("DEPUTIZE_DEV_PHARMACY", dev_records.PHARMACY),
+            gateway=os.environ.get("DEPUTIZE_DEV_GATEWAY", dev_records.GATEWAY),
+        )
+        people = await dev_records.seed(env, here.issuer.text, dev_records.DevFiles(DEV_FOLDER), places)
+    app = protocol_app(here, env, pages(here, env, PageSettings()))
+    server = settings.server
+
+    def ready() -> None:
+        err.print(f"[bold]Deputize[/] is at {here.issuer.text}  (inbox: {here.issuer.at('/inbox')})")
+        for login, told in people.items():
+            err.print(f"  {told['name']} signs in as [bold]{login}[/] with {told['password']}")
+
+    async with running.sweeping(env):
+        await running.serve(
+            Listening(app, server.host, server.port),
+            Listening(management_app(env), server.host, server.management_port),
+            when_ready=ready,
+        )
+
+
+def asks_of(config: Path | None, who: str, *, dev: bool) -> list[ask.Shown]:
+    """What waits for a person who proves to be that person."""
+
+    async def work(parts: ServerParts) -> list[ask.Shown]:
+        person = await _signed_in(parts, who, dev=dev)
+        return await ask.listed(Subject(person.key), parts.env)
+
+    return _with_records(config, work, dev=dev)
+
+
+def answer_one(config: Path | None, who: str, page: str, *, dev: bool, allow: bool) -> ask.Shown:
+    """Answer one ask as a person who proves to be that person."""
+
+    async def work(parts: ServerParts) -> ask.Shown:
+        person = await _signed_in(parts, who, dev=dev)
+        return await ask.answer(page, Subject(person.key), allow=allow, env=parts.env)
+
+    return _with_records(config, work, dev=dev)
+
+
+def _with_records(config: Path | None, work: Callable[[ServerParts], Awaitable[T]], *, dev: bool) -> T:
+    observe.configure(level="warning")
+    settings = load(config, dev=dev)
+    if not Path(settings.store.path).exists():
+        raise Fault(f"there are no records at {settings.store.path}: run this where the server runs")
+
+    async def main() -> T:
+        parts = server_parts(settings)
+        try:
+            return await work(parts)
+        finally:
+            await parts.env.store.close()
+
+    return asyncio.run(main())
+
+
+async def _signed_in(parts: ServerParts, who: str, *, dev: bool) -> Person:
+    """The same password, the same throttle as at the page: the command line is no way around the person."""
+    told = dev_records.DevFiles(DEV_FOLDER).read("people") if dev else None
+    if told is not None and who in told:
+        password = str(told[who]["password"])
+    elif sys.stdin.isatty():
+        password = typer.prompt(f"Password of {who}", hide_input=True)
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    return await check_password(parts.env, who, password, "command line", PageSettings())
+
+
+def gateway_here(config: Path, port: int | None, store: Path) -> None:
+    """Run the gateway until it is told to stop."""
+    from deputize.compose.gateway import gateway_from  # noqa: PLC0415 (the server needs none of it)
+
+    observe.configure(level="info")
+    if not config.exists():
+        raise Fault(f"there is no file {config}: `deputize serve --dev` makes one for its demo")
+    told = json.loads(config.read_text())
+    running.run(lambda: _gateway(gateway_from(told, lambda origins: local_env(store, allowed_origins=origins)), port))
+
+
+async def _gateway(made: "object", port: int | None) -> None:
+    raise NotImplementedError

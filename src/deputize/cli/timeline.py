@@ -1,0 +1,34 @@
+"""What happened, in order: the audit trails of the server and of the gateway, read from their own records."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deputize.adapters.sqlite import SqliteStore
+from deputize.core.ports import Event
+
+
+def timeline(folder: Path) -> list[str]:
+    """One line an event: when, who, for whom, what."""
+    events = [event for name in ("deputize.db", "gateway.db") for event in asyncio.run(_events(folder / name))]
+    return [_line(event) for event in sorted(events, key=lambda event: event.at)]
+
+
+async def _events(path: Path) -> list[Event]:
+    if not path.exists():
+        return []
+    store = SqliteStore(path)
+    try:
+        found: list[Event] = []
+        while page := await store.select(Event, "", "", after=found[-1].key if found else ""):
+            found += page
+        return found
+    finally:
+        await store.close()
+
+
+def _line(event: Event) -> str:
+    at = datetime.fromtimestamp(event.at, UTC).strftime("%H:%M:%S")
+    who = f"{event.client} for {event.person}" if event.person and event.client else event.client or event.person
+    told = ", ".join(f"{name} {value}" for name, value in event.told.items() if value)
+    return f"{at}  {who}: {event.what}{f' ({told})' if told else ''}"

@@ -1,0 +1,170 @@
+"""What `--dev` sets up: two people, a pharmacy, its telephone bot, and clients to try things with.
+
+Each party's secrets lie in a file of its own under `var/dev`, as they would on machines of their own. All are made at
+random on first use: there is no default password and no default key.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from deputize.core.ports import Add, Change, Env, Record
+from deputize.core.wire import JsonObject
+from deputize.jose.keys import PrivateKey
+from deputize.oauth.client import Client, Person, Resource, SecretHash, secret_hash
+from deputize.oauth.grants import ciba, client_credentials, token_exchange, transaction
+from deputize.server.people import enrol
+
+PHARMACY: Final = "http://127.0.0.1:9420"
+GATEWAY: Final = "http://127.0.0.1:9410"
+READ: Final = "prescriptions:read"
+ORDER: Final = "prescriptions:order"
+PEOPLE: Final = (("alice", "Alice"), ("bob", "Bob"))
+AGENTS: Final = ("pharmacy-bot", "delivery-bot")
+
+
+@dataclass(frozen=True, slots=True)
+class DevFiles:
+    """The files under `var/dev`: one a party."""
+
+    folder: Path
+
+    def read(self, name: str) -> JsonObject | None:
+        path = self.folder / f"{name}.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def kept(self, name: str, made: JsonObject) -> JsonObject:
+        """What the file says; where there is none, `made`, written so that only its owner may read it."""
+        found = self.read(name)
+        if found is not None:
+            return found
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(self.folder / f"{name}.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            json.dump(made, file, indent=2)
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class DevPlaces:
+    """Where the demo's processes listen."""
+
+    pharmacy: str = PHARMACY
+    gateway: str = GATEWAY
+
+
+async def seed(env: Env, issuer: str, files: DevFiles, places: DevPlaces = DevPlaces()) -> JsonObject:
+    """Make what is missing; the people's passwords, to be told to whoever started this."""
+    people = files.kept("people", {login: {"name": name, "password": env.random(96)} for login, name in PEOPLE})
+    for login, told in people.items():
+        if await env.store.read(Person, login) is None:
+            await enrol(env, login=login, name=told["name"], password=told["password"])
+    pharmacy = files.kept(
+        "pharmacy", {"issuer": issuer, "resource": places.pharmacy, "name": "Madrid Pharmacy", "key": _new_key()}
+    )
+    jwks = _jwks(pharmacy["key"])
+    scopes = {READ: "read your prescriptions", ORDER: "prepare orders of your medicine (each order is asked about)"}
+    await _once(env, Resource(key=places.pharmacy, name="Madrid Pharmacy", scopes=scopes, jwks=jwks))
+    await _once(
+        env,
+        Client(
+            key=places.pharmacy,
+            name="Madrid Pharmacy",
+            auth_method="private_key_jwt",
+            grant_types=frozenset(),
+            jwks=jwks,
+            serves=places.pharmacy,
+        ),
+    )
+    agents = {name: files.kept(name, {"gateway": places.gateway, "name": name, "key": _new_key()}) for name in AGENTS}
+    gateway = files.kept("gateway", _gateway(issuer, places, agents))
+    for name in AGENTS:
+        await _once(env, _agent(name, places.pharmacy, _jwks(gateway["agents"][name]["client_key"])))
+    await _seed_tryable(env, issuer, files, places.pharmacy)
+    return people
+
+
+def _gateway(issuer: str, places: DevPlaces, agents: dict[str, JsonObject]) -> JsonObject:
+    return {
+        "issuer": issuer,
+        "url": places.gateway,
+        "agents": {
+            name: {"jwk": PrivateKey.from_jwk(told["key"]).public_jwk(), "client_key": _new_key()}
+            for name, told in agents.items()
+        },
+        "routes": [
+            {
+                "prefix": "/pharmacy",
+                "upstream": places.pharmacy,
+                "resource": places.pharmacy,
+                "agent": name,
+                "person": "alice",
+                "scopes": {"GET": [READ], "POST": [ORDER]},
+                "may_ask": True,
+            }
+            for name in agents
+        ],
+    }
+
+
+def _agent(name: str, resource: str, jwks: str) -> Client:
+    return Client(
+        key=name,
+        name=name,
+        auth_method="private_key_jwt",
+        grant_types=frozenset({ciba.TYPE, token_exchange.TYPE, client_credentials.GRANT.type, transaction.DOOR}),
+        audiences=frozenset({resource}),
+        scope=frozenset({READ, ORDER}),
+        jwks=jwks,
+        dpop_bound=True,
+        how_known="an agent of Madrid Pharmacy, registered by your administrator; its keys are held by the gateway",
+    )
+
+
+async def _seed_tryable(env: Env, issuer: str, files: DevFiles, resource: str) -> None:
+    told = files.kept(
+        "try",
+        {
+            "issuer": issuer,
+            "resource": resource,
+            "private_key_jwt": {"client_id": "try-key", "key": _new_key()},
+            "client_secret_basic": {"client_id": "try-secret", "secret": env.random(256)},
+        },
+    )
+    common: dict[str, Any] = {
+        "grant_types": frozenset({client_credentials.GRANT.type}),
+        "audiences": frozenset({resource}),
+        "scope": frozenset({READ}),
+    }
+    key, secret = told["private_key_jwt"], told["client_secret_basic"]
+    await _once(
+        env,
+        Client(
+            key=key["client_id"], name="Try it, with a key", auth_method="private_key_jwt", jwks=_jwks(key["key"]), **common
+        ),
+    )
+    await _once(
+        env,
+        Client(
+            key=secret["client_id"],
+            name="Try it, with a secret",
+            auth_method="client_secret_basic",
+            secrets=(SecretHash(secret_hash(secret["secret"])),),
+            **common,
+        ),
+    )
+
+
+async def _once(env: Env, record: Record) -> None:
+    changes: tuple[Change, ...] = (Add(record),)
+    await env.store.commit(*changes)  # False where it is there from an earlier start: then that one stands
+
+
+def _new_key() -> JsonObject:
+    return PrivateKey.generate().to_jwk()
+
+
+def _jwks(key: JsonObject) -> str:
+    return json.dumps({"keys": [PrivateKey.from_jwk(key).public_jwk()]})

@@ -1,0 +1,77 @@
+"""Ports and plugs, put together for each kind of process."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+from deputize.adapters.guarded_fetch import GuardedFetch
+from deputize.adapters.key_file import FileSigner
+from deputize.adapters.notify import ConsoleNotify
+from deputize.adapters.policy import SettingsPolicy
+from deputize.adapters.sqlite import SqliteStore
+from deputize.adapters.system import SystemClock, SystemRandom
+from deputize.compose.settings import Settings
+from deputize.core.ports import Env
+from deputize.core.values import Issuer
+from deputize.core.wire import JsonObject
+from deputize.oauth.client_auth import METHODS
+from deputize.oauth.grants import GRANTS
+from deputize.oauth.server import AuthorizationServer
+
+
+class NoSigner:
+    """The signer of a process that signs nothing as a server."""
+
+    def active(self) -> NoReturn:
+        raise LookupError("this process has no signing keys")
+
+    async def sign(self, kid: str, data: bytes) -> bytes:
+        del kid, data
+        self.active()
+
+    def keys(self) -> tuple[JsonObject, ...]:
+        return ()
+
+
+def local_env(path: str | Path, *, allowed_origins: frozenset[str] = frozenset(), keys: Path | None = None) -> Env:
+    """The seven ports on one machine: records in the SQLite file at `path`, fetches to `allowed_origins` only."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return Env(
+        clock=SystemClock(),
+        random=SystemRandom(),
+        store=SqliteStore(Path(path)),
+        fetch=GuardedFetch(allowed_origins),
+        signer=NoSigner() if keys is None else FileSigner.open(keys),
+        notify=ConsoleNotify(),
+        policy=SettingsPolicy(),
+    )
+
+
+def guard_env(path: str | Path, *, issuer: str) -> Env:
+    """What an API's guard needs: a store of its own, and a way to its authorization server alone."""
+    parts = urlsplit(issuer)
+    return local_env(path, allowed_origins=frozenset({f"{parts.scheme}://{parts.netloc}"}))
+
+
+@dataclass(frozen=True, slots=True)
+class ServerParts:
+    """An authorization server and its ports."""
+
+    here: AuthorizationServer
+    env: Env
+
+
+def server_parts(settings: Settings) -> ServerParts:
+    """The authorization server that the settings describe."""
+    keys = Path(settings.keys.path)
+    keys.parent.mkdir(parents=True, exist_ok=True)
+    here = AuthorizationServer(
+        issuer=Issuer(settings.server.issuer),
+        grants=GRANTS,
+        methods=METHODS,
+        tokens=settings.oauth.tokens,
+        asks=settings.oauth.asking,
+        drafts=settings.drafts_on,
+    )
+    return ServerParts(here, local_env(settings.store.path, keys=keys))

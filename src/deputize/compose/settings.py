@@ -1,0 +1,172 @@
+"""One TOML file that mirrors the modules; every name also as `DEPUTIZE_SECTION__NAME`; all mistakes told at once."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from deputize.core.specs import SPECS
+from deputize.core.values import Issuer
+from deputize.oauth.asking import Settings as AskSettings
+from deputize.oauth.tokens import Settings as TokenSettings
+
+FILE: Final = Path("deputize.toml")
+
+
+class Mistakes(Exception):
+    """Everything that is wrong with the configuration, each a line that says where."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Who the server is, and where it listens. `issuer` is what clients see: never taken from a request."""
+
+    issuer: str = "http://127.0.0.1:9400"
+    host: str = "127.0.0.1"
+    port: int = 9400
+    management_port: int = 9401
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """Where records lie: the path of an SQLite file."""
+
+    path: str = "var/deputize.db"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySettings:
+    """Where the server's keys lie, and the algorithm that a new one is made for."""
+
+    path: str = "var/keys.json"
+    alg: str = "ES256"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OAuthSettings:
+    """The settings of the modules of `oauth`."""
+
+    tokens: TokenSettings = TokenSettings()
+    asking: AskSettings = AskSettings()
+
+
+class Settings(BaseSettings):
+    """The whole tree. Unknown names are refused."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="DEPUTIZE_", env_nested_delimiter="__", case_sensitive=False
+    )
+
+    dev: bool = False
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    keys: KeySettings = KeySettings()
+    oauth: OAuthSettings = OAuthSettings()
+    drafts: dict[str, bool] = {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then what `load` hands over from the file: nothing else is read."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+    @property
+    def drafts_on(self) -> frozenset[str]:
+        """The names of the specifications that are in force."""
+        return frozenset(spec.name for spec in SPECS if self.drafts.get(spec.name, self.dev or spec.status.on_by_default))
+
+
+def load(path: Path | None = None, *, dev: bool = False) -> Settings:
+    """Read file and environment. Raises Mistakes, with all of them."""
+    told = _file(path)
+    if dev:
+        told = {**told, "dev": True}
+    try:
+        settings = Settings(**told)
+    except ValidationError as problem:
+        raise Mistakes([_line(error) for error in problem.errors()]) from None
+    lines = list(_contradictions(settings))
+    if lines:
+        raise Mistakes(lines)
+    return settings
+
+
+def _file(path: Path | None) -> dict[str, Any]:
+    source = path or FILE
+    if not source.exists():
+        if path is not None:
+            raise Mistakes([f"{path}: there is no such file"])
+        return {}
+    try:
+        return dict(TomlConfigSettingsSource(Settings, source)())
+    except ValueError as problem:
+        raise Mistakes([f"{source}: {problem}"]) from None
+
+
+def _line(error: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+        return f"{where}: no such setting"
+    return f"{where}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    try:
+        issuer = Issuer(settings.server.issuer)
+    except ValueError as problem:
+        yield f"server.issuer: {problem}"
+    else:
+        if not settings.dev and issuer.origin.startswith("http:"):
+            yield "server.issuer: http is for --dev only; an issuer is https"
+        if settings.dev and not issuer.is_loopback and not issuer.origin.startswith("https:"):
+            yield "server.issuer: --dev wants https or a loopback address"
+    names = {spec.name for spec in SPECS}
+    for name in settings.drafts:
+        if name not in names:
+            yield f"drafts.{name}: no such specification (`deputize specs` lists them)"
+    for name, value, least in (
+        ("oauth.tokens.life", settings.oauth.tokens.life, 1),
+        ("oauth.asking.life", settings.oauth.asking.life, 1),
+        ("oauth.asking.interval", settings.oauth.asking.interval, 1),
+        ("oauth.asking.waiting_max", settings.oauth.asking.waiting_max, 1),
+        ("oauth.asking.standing_life", settings.oauth.asking.standing_life, 1),
+    ):
+        if value < least:
+            yield f"{name}: at least {least}"
+
+
+def origins(path: Path | None, settings: Settings) -> Iterator[tuple[str, object, str]]:
+    """Every setting in force: its name, its value, and where it came from."""
+    from_file = dict(_flat(_file(path)))
+    from_env = dict(_flat(EnvSettingsSource(Settings)()))
+    for name, value in _flat(settings.model_dump()):
+        origin = "environment" if name in from_env else str(path or FILE) if name in from_file else "default"
+        yield name, value, origin
+
+
+def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value

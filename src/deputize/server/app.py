@@ -1,0 +1,146 @@
+"""The route table: path → function of oauth; all else goes to the pages."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from deputize.core.ports import Env
+from deputize.core.rules import Fault, Refusal
+from deputize.core.wire import Inbound, JsonObject, Outbound, b64u, json_bytes
+from deputize.oauth import metadata, token_endpoint, token_status
+from deputize.oauth.client import Client
+from deputize.oauth.server import AuthorizationServer
+from deputize.server import http
+from deputize.server.http import Asgi, Receive, Scope, Send
+
+Endpoint = Callable[[Inbound, AuthorizationServer, Env], Awaitable[JsonObject | None]]
+
+ENDPOINTS: Final[dict[str, Endpoint]] = {
+    metadata.TOKEN: token_endpoint.token,
+    metadata.INTROSPECTION: token_status.introspect,
+    metadata.REVOCATION: token_status.revoke,
+    metadata.BACKCHANNEL: token_endpoint.backchannel,
+    metadata.TRANSACTION: token_endpoint.transaction_authorization,
+}
+_REFUSED_OUTRIGHT: Final = {"access_denied": 403}
+STATUSES: Final[dict[str, dict[str, int]]] = {metadata.BACKCHANNEL: _REFUSED_OUTRIGHT}
+
+
+def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None) -> Asgi:
+    """The server as one ASGI application: the protocol by itself, everything else handed to `pages`."""
+    path = urlsplit(here.issuer.text).path
+    endpoints = {
+        path + name: (endpoint, here.issuer.at(name), STATUSES.get(name, {}))
+        for name, endpoint in ENDPOINTS.items()
+        if name != metadata.TRANSACTION or "txn-challenge" in here.drafts
+    }
+    described = json_bytes(metadata.of_server(here))
+    documents: dict[str, Callable[[], bytes]] = {
+        metadata.OAUTH_WELL_KNOWN + path: lambda: described,
+        metadata.OPENID_WELL_KNOWN + path: lambda: described,
+        path + metadata.OPENID_WELL_KNOWN: lambda: described,
+        path + metadata.JWKS: lambda: json_bytes({"keys": list(env.signer.keys())}),
+    }
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await _not_http(scope, receive, send, pages)
+            return
+        asked = scope["path"]
+        found = endpoints.get(asked)
+        if found is not None:
+            try:
+                answer = await _protocol(scope, receive, found, here, env)
+            except http.Gone:
+                return
+            await http.send_out(answer, send)
+        elif asked in documents:
+            await _document(scope, send, documents[asked])
+        elif pages is not None:
+            await pages(scope, receive, send)
+        else:
+            await http.send_out(http.refused(Refusal("invalid_request", http.FOUND)), send)
+
+    return app
+
+
+async def _protocol(
+    scope: Scope, receive: Receive, found: tuple[Endpoint, str, dict[str, int]], here: AuthorizationServer, env: Env
+) -> Outbound:
+    endpoint, url, statuses = found
+    try:
+        if scope["method"] != "POST":
+            http.METHOD.refuse("invalid_request", method=scope["method"])
+        members = await endpoint(await http.inbound(scope, receive, url), here, env)
+    except Refusal as refusal:
+        http.note_refusal(refusal, scope["path"])
+        basic = any(name == b"authorization" for name, _ in scope["headers"])
+        answer = http.refused(refusal, statuses=statuses, basic=basic)
+        return answer if refusal.rule is not http.METHOD else _with(answer, ("allow", "POST"))
+    except Fault as fault:
+        http.log.error("failed", path=scope["path"], what=str(fault))
+        return http.failed(fault)
+    if members is None:
+        return Outbound(status=200, headers=(("cache-control", "no-store"), ("x-content-type-options", "nosniff")))
+    return http.answered(members)
+
+
+def _with(answer: Outbound, header: tuple[str, str]) -> Outbound:
+    return Outbound(status=answer.status, headers=(*answer.headers, header), body=answer.body)
+
+
+async def _document(scope: Scope, send: Send, body_of: Callable[[], bytes]) -> None:
+    """A public document: the same for everybody, with a tag so that asking again is cheap."""
+    if scope["method"] not in {"GET", "HEAD"}:
+        answer = _with(http.refused(Refusal("invalid_request", http.METHOD)), ("allow", "GET, HEAD"))
+        await http.send_out(answer, send)
+        return
+    body = body_of()
+    tag = f'"{b64u(hashlib.sha256(body).digest())}"'
+    headers = (
+        ("content-type", "application/json"),
+        ("cache-control", "public, max-age=60"),
+        ("etag", tag),
+        ("access-control-allow-origin", "*"),  # public, and without credentials
+        ("x-content-type-options", "nosniff"),
+    )
+    known = {value.decode("latin-1") for name, value in scope["headers"] if name == b"if-none-match"}
+    if any(tag in told or told.strip() == "*" for told in known):
+        await http.send_out(Outbound(status=304, headers=headers[1:]), send)
+        return
+    await http.send_out(Outbound(status=200, headers=headers, body=body), send, head=scope["method"] == "HEAD")
+
+
+async def _not_http(scope: Scope, receive: Receive, send: Send, pages: Asgi | None) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+    elif pages is not None:
+        await pages(scope, receive, send)
+    else:
+        message = await receive()
+        while message["type"] != "lifespan.shutdown":
+            await send({"type": f"{message['type']}.complete"})
+            message = await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def management_app(env: Env) -> Asgi:
+    """What an operator's tools ask on the management port: is it alive, is it ready."""
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await _not_http(scope, receive, send, None)
+            return
+        if scope["path"] == "/healthz":
+            answer = http.answered({"alive": True})
+        elif scope["path"] == "/readyz":
+            try:
+                await env.store.read(Client, "-")
+                answer = http.answered({"ready": True})
+            except Fault as fault:
+                answer = http.failed(fault)
+        else:
+            answer = http.refused(Refusal("invalid_request", http.FOUND))
+        await http.send_out(answer, send, head=scope["method"] == "HEAD")
+
+    return app

@@ -1,0 +1,115 @@
+"""ASGI ↔ Inbound/Outbound, and the one map from refusals to statuses and headers."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+import structlog
+
+from deputize.core.rules import Fault, Refusal, Rule
+from deputize.core.wire import (
+    FORM_BYTES_MAX,
+    FORM_TYPE,
+    PLAIN,
+    SMALL,
+    Headers,
+    Inbound,
+    JsonObject,
+    Outbound,
+    json_bytes,
+)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+HEADERS_MAX: Final = 100
+HEADER_BYTES_MAX: Final = 32 * 1024
+
+METHOD = Rule("RFC 6749", "3.2", "The endpoint is used with the method that it is for.")
+FEW_HEADERS = Rule("Deputize", "bounds", "A request has at most 100 header fields, of 32 KiB together.")
+FOUND = Rule("RFC 9110", "15.5.5", "There is something at this address.")
+
+_STATUS_BY_RULE: Final = {SMALL: 413, FORM_TYPE: 415, PLAIN: 415, METHOD: 405, FEW_HEADERS: 431, FOUND: 404}
+_STATUS: Final = {"invalid_client": 401}
+
+_JSON: Final = (
+    ("content-type", "application/json"),
+    ("cache-control", "no-store"),
+    ("x-content-type-options", "nosniff"),
+)
+
+log = structlog.get_logger("deputize.server")
+
+
+class Gone(Exception):
+    """The peer went away before it had said all: there is nobody to answer."""
+
+
+async def inbound(scope: Scope, receive: Receive, url: str) -> Inbound:
+    """The request, bounded while it is read. `url` is the configured one: never made from what the peer sent."""
+    raw = scope["headers"]
+    if len(raw) > HEADERS_MAX or sum(len(name) + len(value) for name, value in raw) > HEADER_BYTES_MAX:
+        FEW_HEADERS.refuse("invalid_request")
+    headers = Headers(tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw))
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body") and len(body) <= FORM_BYTES_MAX:
+        message = await receive()
+        body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise Gone
+    if len(body) > FORM_BYTES_MAX:
+        SMALL.refuse("invalid_request")
+    return Inbound(method=scope["method"], url=url, headers=headers, body=body)
+
+
+def answered(members: JsonObject, *, status: int = 200, extra: tuple[tuple[str, str], ...] = ()) -> Outbound:
+    """A JSON answer that nobody may keep."""
+    return Outbound(status=status, headers=(*_JSON, *extra), body=json_bytes(members))
+
+
+def refused(refusal: Refusal, *, statuses: dict[str, int] | None = None, basic: bool = False) -> Outbound:
+    """A refusal as the peer sees it: the registered code and the rule's sentence, nothing of what was found.
+
+    `statuses` are those that an endpoint's own specification gives; `basic` says that the Authorization header was
+    used, which must be answered with a challenge (RFC 6749, 5.2).
+    """
+    status = _STATUS_BY_RULE.get(refusal.rule) or (statuses or {}).get(refusal.error) or _STATUS.get(refusal.error, 400)
+    extra: tuple[tuple[str, str], ...] = ()
+    if refusal.error == "invalid_client" and basic:
+        extra = (("www-authenticate", 'Basic realm="token", charset="UTF-8"'),)
+    members = {"error": refusal.error, "error_description": refusal.rule.says, **dict(refusal.params)}
+    return answered(members, status=status, extra=extra)
+
+
+def failed(fault: Fault) -> Outbound:
+    """We cannot; the peer learns no more than whether to come again."""
+    if fault.retry:
+        members = {"error": "temporarily_unavailable", "error_description": "Please try again in a moment."}
+        return answered(members, status=503, extra=(("retry-after", "1"),))
+    return answered({"error": "server_error", "error_description": "This cannot be done at the moment."}, status=500)
+
+
+async def send_out(answer: Outbound, send: Send, *, head: bool = False) -> None:
+    """Write an answer."""
+    length = str(len(answer.body)).encode("ascii")
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+    await send(
+        {
+            "type": "http.response.start",
+            "status": answer.status,
+            "headers": [*headers, (b"content-length", length)],
+        }
+    )
+    await send({"type": "http.response.body", "body": b"" if head else answer.body})
+
+
+def note_refusal(refusal: Refusal, path: str) -> None:
+    """Tell the log which rule was broken. `found` is ours to choose at each rule, and never holds a secret."""
+    log.info("refused", path=path, error=refusal.error, rule=f"{refusal.rule.spec} {refusal.rule.section}", **_told(refusal))
+
+
+def _told(refusal: Refusal) -> dict[str, str]:
+    return {f"found_{name}": str(value)[:200] for name, value in refusal.found.items()}
