@@ -75,7 +75,7 @@ class Stage:
         end = time.monotonic() + READY_SECONDS
         while time.monotonic() < end and process.poll() is None:
             with contextlib.suppress(httpx2.HTTPError):
-                if httpx2.get(healthy, trust_env=False).status_code < 500:  # noqa: PLR2004
+                if httpx2.get(healthy, trust_env=False).status_code < 500:
                     return
             time.sleep(0.02)
         raise Fault(f"the {name} did not start; it said:\n{(self.folder / f'{name}.log').read_text()[-2000:]}")
@@ -118,18 +118,14 @@ def staged() -> Iterator[Stage]:
     folder = Path(tempfile.mkdtemp(prefix="deputize-demo-"))
     stage = Stage(folder, {name: _free(port) for name, port in PORTS.items()})
     try:
-        stage.start(
-            "server", "-m", "deputize.cli.main", "serve", "--dev", healthy=f"{stage.at('management')}/readyz"
-        )
+        stage.start("server", "-m", "deputize.cli.main", "serve", "--dev", healthy=f"{stage.at('management')}/readyz")
         stage.start(
             "pharmacy",
             str(examples() / "pharmacy_api.py"),
             "var/dev/pharmacy.json",
             healthy=f"{stage.at('pharmacy')}/.well-known/oauth-protected-resource",
         )
-        stage.start(
-            "gateway", "-m", "deputize.cli.main", "gateway", healthy=f"{stage.at('gateway')}/healthz"
-        )
+        stage.start("gateway", "-m", "deputize.cli.main", "gateway", healthy=f"{stage.at('gateway')}/healthz")
         yield stage
     finally:
         stage.close()
@@ -182,17 +178,19 @@ class Story:
         took = round((time.monotonic() - begun) * 1000)
         count = len(again["body"].get("prescriptions", ()))
         told = (
-            f"Alice gave her mandate once{f' (“{mandate}”)' if mandate else ''}; the bot reads her {count} prescriptions "
-            f"through the gateway, asked nobody again ({took} ms, its own start included), and never saw a token."
+            f"Alice gave her mandate once{f' (“{mandate}”)' if mandate else ''}; the bot reads her {count} "
+            f"prescriptions, nobody is asked again ({took} ms, its own start included), and it never saw a token."
         )
-        return Act(2, told, again["status"], first["status"] == again["status"] == 200 and count > 0)  # noqa: PLR2004
+        return Act(2, told, again["status"], first["status"] == again["status"] == 200 and count > 0)
 
     def orders(self) -> Act:
         """Act 3: a risky call is asked about, in words made from the call itself."""
         sentence, answer = self._asked(self.stage.bot("order", "30"))
         self.approval = answer["approval"] or ""
-        told = f"The API wanted Alice's word for this one call; she read “{sentence or SENTENCE}”; the order went through."
-        right = answer["status"] == 201 and bool(self.approval) and sentence in {"", SENTENCE}  # noqa: PLR2004
+        told = (
+            f"The API wanted Alice's word for this one call; she read “{sentence or SENTENCE}”; the order went through."
+        )
+        right = answer["status"] == 201 and bool(self.approval) and sentence in {"", SENTENCE}
         return Act(3, told, answer["status"], right)
 
     def tries_more(self) -> Act:
@@ -200,11 +198,8 @@ class Story:
         more = answer_of(self.stage.bot("order", "300", self.approval))
         twice = answer_of(self.stage.bot("order", "30", self.approval))
         other = answer_of(self.stage.bot("order", "30", self.approval, name="delivery-bot"))
-        told = (
-            f"With the same approval: 300 instead of 30 → {more['status']} {_why(more)}; the same order a second time → "
-            f"{twice['status']} {_why(twice)}; another agent → {other['status']} {_why(other)}."
-        )
-        refused = all(400 <= answer["status"] < 500 for answer in (more, twice, other))  # noqa: PLR2004
+        told = f"The same approval with 300 → {_how(more)}; twice → {_how(twice)}; by another agent → {_how(other)}."
+        refused = all(400 <= answer["status"] < 500 for answer in (more, twice, other))
         return Act(4, told, more["status"], refused)
 
     def taken_back(self) -> Act:
@@ -212,19 +207,21 @@ class Story:
         if self.thumb is None:
             self.say(f"Now take it back: {self.stage.at('server')}/agents")
             answer = self._until_refused()
-            return Act(7, f"You took the mandate back; the bot is refused: {_why(answer)}.", answer["status"], ok=True)
+            return Act(
+                7, f"You took the mandate back; the bot's next call → {_how(answer)}.", answer["status"], ok=True
+            )
         begun = time.monotonic()
         self.thumb.take_back("pharmacy-bot")
         answer = answer_of(self.stage.bot("read"))
         took = time.monotonic() - begun
-        told = f"Alice takes the mandate back; the next call → {answer['status']} {_why(answer)}, {round(took * 1000)} ms later."
-        return Act(7, told, answer["status"], answer["status"] == 403 and took < 1)  # noqa: PLR2004
+        told = f"Alice takes the mandate back; the next call → {_how(answer)}, {round(took * 1000)} ms later."
+        return Act(7, told, answer["status"], answer["status"] == 403 and took < 1)
 
     def _until_refused(self) -> dict[str, Any]:
         end = time.monotonic() + PERSON_SECONDS
         while time.monotonic() < end:
             answer = answer_of(self.stage.bot("read"))
-            if answer["status"] == 403:  # noqa: PLR2004
+            if answer["status"] == 403:
                 return answer
             time.sleep(1)
         raise Fault("nothing was taken back")
@@ -239,9 +236,9 @@ class Story:
         return Act(8, told, 200, all(any(word in line for line in lines) for word in wanted))
 
 
-def _why(answer: dict[str, Any]) -> str:
+def _how(answer: dict[str, Any]) -> str:
     body = answer["body"]
-    return str(body.get("error", "")) if isinstance(body, dict) else ""
+    return f"{answer['status']} {body.get('error', '') if isinstance(body, dict) else ''}".strip()
 
 
 def tell(*, me: bool, as_json: bool) -> int:

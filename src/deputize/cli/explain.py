@@ -23,7 +23,8 @@ def explain(compact: str, now: Instant) -> Iterator[str]:
     token = jws.parse(compact.strip())
     claims = json_object(token.payload)
     typ = str(token.header.get("typ", "jwt")).lower().removeprefix("application/")
-    yield f"This is {_KINDS.get(typ, f'a JWT of the kind {typ}')}, signed with {token.alg} by key {token.kid or '(in its header)'}."
+    kind, kid = _KINDS.get(typ, f"a JWT of the kind {typ}"), token.kid or "(in its header)"
+    yield f"This is {kind}, signed with {token.alg} by key {kid}."
     yield "Its signature was not checked here."
     if "iss" in claims:
         yield f"Issued by {claims['iss']}."

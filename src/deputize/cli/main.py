@@ -26,17 +26,21 @@ try_app = typer.Typer(help="A test client: obtain a token and see each step.", n
 for part, name in ((keys_app, "keys"), (ask_app, "ask"), (config_app, "config"), (try_app, "try")):
     app.add_typer(part, name=name)
 
+FROM_INPUT: Final = "-"
+
 out: Final = Console(highlight=False, soft_wrap=True)
 err: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="The TOML file (default: deputize.toml).")]
-Dev = Annotated[bool, typer.Option("--dev", help="For one's own machine: SQLite under ./var, http on loopback, demo people.")]
+Dev = Annotated[
+    bool, typer.Option("--dev", help="For one's own machine: SQLite under ./var, http on loopback, demo people.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")]
 
 
 def main() -> None:
     """Run; what is refused or wrong is told in a line, not in a traceback."""
-    from deputize.compose.settings import Mistakes  # noqa: PLC0415
+    from deputize.compose.settings import Mistakes
 
     try:
         app()
@@ -46,7 +50,9 @@ def main() -> None:
             err.print(f"  {line}", markup=False)
         sys.exit(2)
     except Refusal as refusal:
-        err.print(f"Refused: {refusal.rule.says} ({refusal.error}; {refusal.rule.spec} {refusal.rule.section})", markup=False)
+        err.print(
+            f"Refused: {refusal.rule.says} ({refusal.error}; {refusal.rule.spec} {refusal.rule.section})", markup=False
+        )
         sys.exit(1)
     except Fault as fault:
         err.print(f"This cannot be done: {fault}", markup=False)
@@ -58,43 +64,47 @@ def _say(value: Any) -> None:  # noqa: ANN401 (whatever JSON can say)
 
 
 @app.command()
-def serve(config: ConfigFile = None, dev: Dev = False) -> None:  # noqa: FBT002 (an option of the command line)
+def serve(config: ConfigFile = None, dev: Dev = False) -> None:
     """Run the authorization server."""
-    from deputize.cli.serving import serve_here  # noqa: PLC0415
+    from deputize.cli.serving import serve_here
 
     serve_here(config, dev=dev)
 
 
 @app.command()
 def gateway(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The gateway's JSON or TOML file.")] = Path("var/dev/gateway.json"),
+    config: Annotated[Path, typer.Option("--config", "-c", help="The gateway's JSON or TOML file.")] = Path(
+        "var/dev/gateway.json"
+    ),
     port: Annotated[int | None, typer.Option(help="Where to listen, if not where the file's url says.")] = None,
     store: Annotated[Path, typer.Option(help="The gateway's own SQLite file.")] = Path("var/gateway.db"),
 ) -> None:
     """Run the gateway: it holds the tokens, so that agents do not."""
-    from deputize.cli.serving import gateway_here  # noqa: PLC0415
+    from deputize.cli.serving import gateway_here
 
     gateway_here(config, port, store)
 
 
 @app.command()
 def demo(
-    me: Annotated[bool, typer.Option("--me", help="You are Alice: the story waits for you at the page.")] = False,  # noqa: FBT002
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an act.")] = False,  # noqa: FBT002
+    me: Annotated[bool, typer.Option("--me", help="You are Alice: the story waits for you at the page.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an act.")] = False,
 ) -> None:
     """Tell the story, live: a person, an agent, a pharmacy, and what happens when the agent tries more."""
-    from deputize.cli.demo import tell  # noqa: PLC0415
+    from deputize.cli.demo import tell
 
     raise typer.Exit(tell(me=me, as_json=as_json))
 
 
 @app.command()
-def specs(as_json: AsJson = False) -> None:  # noqa: FBT002
-    """Which specifications are implemented, in which version, and which are switched on."""
-    from deputize.core.specs import SPECS  # noqa: PLC0415
+def specs(as_json: AsJson = False) -> None:
+    """List the specifications that are implemented, with version and status."""
+    from deputize.core.specs import SPECS
 
     if as_json:
-        _say([asdict(spec) | {"status": spec.status.value, "on_by_default": spec.status.on_by_default} for spec in SPECS])
+        _say(
+            [asdict(spec) | {"status": spec.status.value, "on_by_default": spec.status.on_by_default} for spec in SPECS]
+        )
         return
     table = Table(box=None, pad_edge=False)
     for title in ("name", "document", "title", "status", "by default"):
@@ -107,12 +117,12 @@ def specs(as_json: AsJson = False) -> None:  # noqa: FBT002
 @config_app.command("show")
 def config_show(
     config: ConfigFile = None,
-    dev: Dev = False,  # noqa: FBT002
-    origin: Annotated[bool, typer.Option("--origin", help="Say where each value comes from.")] = False,  # noqa: FBT002
-    as_json: AsJson = False,  # noqa: FBT002
+    dev: Dev = False,
+    origin: Annotated[bool, typer.Option("--origin", help="Say where each value comes from.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print what is in force. (No secret can be in it: secrets are only ever referred to.)"""
-    from deputize.compose.settings import load, origins  # noqa: PLC0415
+    from deputize.compose.settings import load, origins
 
     rows = list(origins(config, load(config, dev=dev)))
     if as_json:
@@ -123,10 +133,10 @@ def config_show(
 
 
 @keys_app.command("list")
-def keys_list(config: ConfigFile = None, dev: Dev = False, as_json: AsJson = False) -> None:  # noqa: FBT002
+def keys_list(config: ConfigFile = None, dev: Dev = False, as_json: AsJson = False) -> None:
     """List the signing keys: public parts only."""
-    from deputize.adapters.key_file import FileSigner  # noqa: PLC0415
-    from deputize.compose.settings import load  # noqa: PLC0415
+    from deputize.adapters.key_file import FileSigner
+    from deputize.compose.settings import load
 
     settings = load(config, dev=dev)
     path = Path(settings.keys.path)
@@ -134,7 +144,7 @@ def keys_list(config: ConfigFile = None, dev: Dev = False, as_json: AsJson = Fal
         raise Fault(f"there is no key file at {path}: `deputize serve` makes one")
     signer = FileSigner.open(path)
     active, _ = signer.active()
-    rows = [{"kid": jwk["kid"], "alg": jwk["alg"], "active": jwk["kid"] == active} for jwk in signer.keys()]
+    rows = [{"kid": jwk["kid"], "alg": jwk["alg"], "active": jwk["kid"] == active} for jwk in signer.keys()]  # noqa: SIM118 (a signer is no dictionary)
     if as_json:
         _say(rows)
         return
@@ -144,14 +154,16 @@ def keys_list(config: ConfigFile = None, dev: Dev = False, as_json: AsJson = Fal
 
 @app.command()
 def explain(
-    token: Annotated[str, typer.Argument(help="The token, or - to read it from standard input (safer: no history).")] = "-",
-    as_json: AsJson = False,  # noqa: FBT002
+    token: Annotated[
+        str, typer.Argument(help="The token, or - to read it from standard input (safer: no history).")
+    ] = FROM_INPUT,
+    as_json: AsJson = False,
 ) -> None:
     """Say in words what is in a token."""
-    from deputize.adapters.system import SystemClock  # noqa: PLC0415
-    from deputize.cli.explain import Malformed, explain  # noqa: PLC0415
+    from deputize.adapters.system import SystemClock
+    from deputize.cli.explain import Malformed, explain
 
-    text = sys.stdin.read() if token == "-" else token
+    text = sys.stdin.read() if token == FROM_INPUT else token
     try:
         lines = list(explain(text, SystemClock()()))
     except Malformed as problem:
@@ -166,9 +178,9 @@ Who = Annotated[str, typer.Option("--as", help="Whose asks: the name that this p
 
 
 @ask_app.command("list")
-def ask_list(who: Who, config: ConfigFile = None, dev: Dev = False, as_json: AsJson = False) -> None:  # noqa: FBT002
+def ask_list(who: Who, config: ConfigFile = None, dev: Dev = False, as_json: AsJson = False) -> None:
     """List what waits for this person."""
-    from deputize.cli.serving import asks_of  # noqa: PLC0415
+    from deputize.cli.serving import asks_of
 
     shown = asks_of(config, who, dev=dev)
     if as_json:
@@ -181,19 +193,19 @@ def ask_list(who: Who, config: ConfigFile = None, dev: Dev = False, as_json: AsJ
 
 
 @ask_app.command("allow")
-def ask_allow(page: str, who: Who, config: ConfigFile = None, dev: Dev = False) -> None:  # noqa: FBT002
+def ask_allow(page: str, who: Who, config: ConfigFile = None, dev: Dev = False) -> None:
     """Allow one ask, as the person who is asked."""
     _answer(page, who, config, dev=dev, allow=True)
 
 
 @ask_app.command("deny")
-def ask_deny(page: str, who: Who, config: ConfigFile = None, dev: Dev = False) -> None:  # noqa: FBT002
+def ask_deny(page: str, who: Who, config: ConfigFile = None, dev: Dev = False) -> None:
     """Deny one ask, as the person who is asked."""
     _answer(page, who, config, dev=dev, allow=False)
 
 
 def _answer(page: str, who: str, config: Path | None, *, dev: bool, allow: bool) -> None:
-    from deputize.cli.serving import answer_one  # noqa: PLC0415
+    from deputize.cli.serving import answer_one
 
     one = answer_one(config, who, page, dev=dev, allow=allow)
     out.print(f"{one.state}: {one.sentence}", markup=False)
@@ -203,20 +215,23 @@ def _answer(page: str, who: str, config: Path | None, *, dev: bool, allow: bool)
 def try_client_credentials(
     issuer: Annotated[str, typer.Option(help="The authorization server.")] = "http://127.0.0.1:9400",
     client: Annotated[
-        Path, typer.Option(help="A JSON file with `client_id` and `key` (a private JWK) or `secret`; `serve --dev` makes one.")
+        Path,
+        typer.Option(
+            help="A JSON file with `client_id` and `key` (a private JWK) or `secret`; `serve --dev` makes one."
+        ),
     ] = Path("var/dev/try.json"),
     method: Annotated[str, typer.Option(help="private_key_jwt or client_secret_basic.")] = "private_key_jwt",
     scope: Annotated[str, typer.Option(help="The scope to ask for (default: all that the client may have).")] = "",
     resource: Annotated[str, typer.Option(help="The resource (RFC 8707; default: the client's only one).")] = "",
-    dpop: Annotated[bool, typer.Option(help="Bind the token to a fresh key.")] = True,  # noqa: FBT002
-    show_token: Annotated[bool, typer.Option("--show-token", help="Print the token itself, too.")] = False,  # noqa: FBT002
-    as_json: AsJson = False,  # noqa: FBT002
+    dpop: Annotated[bool, typer.Option(help="Bind the token to a fresh key.")] = True,
+    show_token: Annotated[bool, typer.Option("--show-token", help="Print the token itself, too.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Obtain a token by client_credentials, and say what is in it."""
-    from deputize.cli.trying import Trial, client_credentials  # noqa: PLC0415
+    from deputize.cli.trying import Trial, obtain_by_client_credentials
 
     trial = Trial(issuer=issuer, client=client, method=method, scope=scope, resource=resource, dpop=dpop)
-    told = client_credentials(trial, show_token=show_token)
+    told = obtain_by_client_credentials(trial, show_token=show_token)
     if as_json:
         _say(told)
         return

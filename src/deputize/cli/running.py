@@ -6,7 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
 
@@ -32,13 +32,13 @@ class _Server(uvicorn.Server):
         yield  # `run` listens to signals once, for all servers of the process
 
 
-def _server(one: Listening, http: Any) -> _Server:  # noqa: ANN401 (uvicorn's own type for it is as wide)
+def _server(one: Listening, http: type | str) -> _Server:  # noqa: ANN401 (uvicorn's own type for it is as wide)
     return _Server(
         uvicorn.Config(
             one.app,
             host=one.host,
             port=one.port,
-            http=http,
+            http=cast("Any", http),
             loop="none",
             lifespan="off",
             access_log=False,
@@ -52,7 +52,9 @@ def _server(one: Listening, http: Any) -> _Server:  # noqa: ANN401 (uvicorn's ow
 
 
 async def serve(
-    *listening: Listening, http: Any = "auto", when_ready: Callable[[], None] = lambda: None  # noqa: ANN401
+    *listening: Listening,
+    http: type | str = "auto",
+    when_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until a signal says to stop; what is under way is finished first."""
     servers = [_server(one, http) for one in listening]
@@ -67,7 +69,7 @@ async def serve(
     async with asyncio.TaskGroup() as group:
         for server in servers:
             group.create_task(server.serve())
-        while not all(server.started or server.should_exit for server in servers):
+        while not all(server.started or server.should_exit for server in servers):  # noqa: ASYNC110 (no event)
             await asyncio.sleep(0.005)
         if not any(server.should_exit for server in servers):
             when_ready()

@@ -61,7 +61,7 @@ class Thumb:
     def sign_in(self) -> None:
         fields = self._page("/sign-in").form("/sign-in")
         reply = self._post("/sign-in", {**fields, "login": self.login, "password": self.password})
-        if reply.status_code != 200 or reply.url.path == "/sign-in":  # noqa: PLR2004
+        if reply.status_code != 200 or reply.url.path == "/sign-in":
             raise Fault(f"{self.login} cannot sign in")
 
     def next_ask(self, *, seconds_max: float, seen: frozenset[str] = frozenset()) -> str:
@@ -88,7 +88,7 @@ class Thumb:
 
     def _page(self, path: str) -> _Page:
         reply = self.http.get(path)
-        if reply.status_code != 200:  # noqa: PLR2004
+        if reply.status_code != 200:
             raise Fault(f"the page {path} answered {reply.status_code}")
         page = _Page()
         page.feed(reply.text)
@@ -96,6 +96,6 @@ class Thumb:
 
     def _post(self, path: str, fields: dict[str, str]) -> httpx2.Response:
         reply = self.http.post(path, data=fields, headers={"origin": self.issuer})
-        if reply.status_code >= 400:  # noqa: PLR2004
+        if reply.status_code >= 400:
             raise Fault(f"the page {path} answered {reply.status_code}")
         return reply

@@ -10,13 +10,15 @@ from deputize.core.ports import Event
 
 def timeline(folder: Path) -> list[str]:
     """One line an event: when, who, for whom, what."""
-    events = [event for name in ("deputize.db", "gateway.db") for event in asyncio.run(_events(folder / name))]
+    events = [event for path in _stores(folder) for event in asyncio.run(_events(path))]
     return [_line(event) for event in sorted(events, key=lambda event: event.at)]
 
 
+def _stores(folder: Path) -> list[Path]:
+    return [folder / name for name in ("deputize.db", "gateway.db") if (folder / name).exists()]
+
+
 async def _events(path: Path) -> list[Event]:
-    if not path.exists():
-        return []
     store = SqliteStore(path)
     try:
         found: list[Event] = []

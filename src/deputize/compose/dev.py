@@ -142,7 +142,11 @@ async def _seed_tryable(env: Env, issuer: str, files: DevFiles, resource: str) -
     await _once(
         env,
         Client(
-            key=key["client_id"], name="Try it, with a key", auth_method="private_key_jwt", jwks=_jwks(key["key"]), **common
+            key=key["client_id"],
+            name="Try it, with a key",
+            auth_method="private_key_jwt",
+            jwks=_jwks(key["key"]),
+            **common,
         ),
     )
     await _once(

@@ -1,5 +1,7 @@
 """Ports and plugs, put together for each kind of process."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -7,6 +9,7 @@ from urllib.parse import urlsplit
 
 from deputize.adapters.guarded_fetch import GuardedFetch
 from deputize.adapters.key_file import FileSigner
+from deputize.adapters.memory import MemoryStore
 from deputize.adapters.notify import ConsoleNotify
 from deputize.adapters.policy import SettingsPolicy
 from deputize.adapters.sqlite import SqliteStore
@@ -52,6 +55,22 @@ def guard_env(path: str | Path, *, issuer: str) -> Env:
     """What an API's guard needs: a store of its own, and a way to its authorization server alone."""
     parts = urlsplit(issuer)
     return local_env(path, allowed_origins=frozenset({f"{parts.scheme}://{parts.netloc}"}))
+
+
+@asynccontextmanager
+async def client_env(issuer: str) -> AsyncIterator[Env]:
+    """What a client needs that keeps nothing: the way to one authorization server, for as long as this lasts."""
+    fetch = GuardedFetch(frozenset({Issuer(issuer).origin}))
+    yield Env(
+        clock=SystemClock(),
+        random=SystemRandom(),
+        store=MemoryStore(),
+        fetch=fetch,
+        signer=NoSigner(),
+        notify=ConsoleNotify(),
+        policy=SettingsPolicy(),
+    )
+    await fetch.aclose()
 
 
 @dataclass(frozen=True, slots=True)

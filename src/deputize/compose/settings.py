@@ -93,7 +93,9 @@ class Settings(BaseSettings):
     @property
     def drafts_on(self) -> frozenset[str]:
         """The names of the specifications that are in force."""
-        return frozenset(spec.name for spec in SPECS if self.drafts.get(spec.name, self.dev or spec.status.on_by_default))
+        return frozenset(
+            spec.name for spec in SPECS if self.drafts.get(spec.name, self.dev or spec.status.on_by_default)
+        )
 
 
 def load(path: Path | None = None, *, dev: bool = False) -> Settings:

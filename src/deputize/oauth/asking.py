@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from deputize.core.ports import Add, Append, Change, Env, Event, Notice, Question, Record, Replace
-from deputize.core.rules import Refusal, Rule
+from deputize.core.rules import Fault, Refusal, Rule
 from deputize.core.values import ClientId, Instant, Seconds, Subject
 from deputize.oauth import details as kinds
 from deputize.oauth import standing as standings
@@ -43,6 +43,7 @@ class Settings:
 
 
 SLOWER: Final = Seconds(5)
+ANSWER_TRIES: Final = 20
 KEPT_AFTER: Final = Seconds(3600)  # a collected or expired ask is remembered, so that a replay meets a tombstone
 
 
@@ -192,21 +193,26 @@ def answered(ask: Ask, *, by: Subject, allowed: Authority | None, now: Instant) 
 
 
 async def answer(ask: Ask, *, by: Subject, allow: bool, env: Env, via: str) -> Ask:
-    """Answer, and note it: the answer, what stands from now on, and the event lie in one commit."""
-    now = env.clock()
-    after = answered(ask, by=by, allowed=ask.wanted if allow else None, now=now)
-    event = _event(ask, "ask_allowed" if allow else "ask_denied", now)
-    event = replace(event, told={**event.told, "via": via})
-    changes: list[Change] = [Replace(ask, after), Append(event)]
-    if allow:
-        client = ClientId(ask.client)
-        standing = await standings.find(by, client, env)
-        if standing is not None and standing.taken_back_at is not None:
-            standings.NOT_TAKEN_BACK.refuse("access_denied")
-        changes.append(standings.allowing(standing, by, client, ask.wanted if ask.remember else None, now))
-    if not await env.store.commit(*changes):
-        ANSWERED_ONCE.refuse("invalid_request", race=True)
-    return after
+    """Answer, and note it: the answer, what stands from now on, and the event lie in one commit.
+
+    A poll may change the record between our reading and our writing, and so may an answer to another ask of the same
+    client: then both are read again, until this answer is in or somebody else's is.
+    """
+    for _ in range(ANSWER_TRIES):
+        now = env.clock()
+        after = answered(ask, by=by, allowed=ask.wanted if allow else None, now=now)
+        event = _event(ask, "ask_allowed" if allow else "ask_denied", now)
+        changes: list[Change] = [Replace(ask, after), Append(replace(event, told={**event.told, "via": via}))]
+        if allow:
+            client = ClientId(ask.client)
+            standing = await standings.find(by, client, env)
+            if standing is not None and standing.taken_back_at is not None:
+                standings.NOT_TAKEN_BACK.refuse("access_denied")
+            changes.append(standings.allowing(standing, by, client, ask.wanted if ask.remember else None, now))
+        if await env.store.commit(*changes):
+            return after
+        ask = await env.store.read(Ask, ask.key) or ask
+    raise Fault("the answer met with other changes too often", retry=True)
 
 
 # --- collecting -----------------------------------------------------------------------------------------------------

@@ -22,7 +22,9 @@ JTI_MAX: Final = 256
 ONE_PROOF = Rule("RFC 9449", "4.3", "There is not more than one DPoP header field.")
 PROOF_KEY = Rule("RFC 9449", "4.3", "The proof carries one public key that we can use, and no private one.")
 PROOF_ID = Rule("RFC 9449", "4.2", "The jti of a proof has at most 256 characters.")
-METHOD = Rule("RFC 9449", "4.3", "The htm is the method of this request, and the htu its URL without query and fragment.")
+METHOD = Rule(
+    "RFC 9449", "4.3", "The htm is the method of this request, and the htu its URL without query and fragment."
+)
 PROOF_OF_TOKEN = Rule("RFC 9449", "4.3", "The ath is the hash of the access token that comes with the proof.")
 PROOF_ONCE = Rule("RFC 9449", "11.1", "A proof is used once.")
 
@@ -54,7 +56,12 @@ def token_hash(access_token: str) -> str:
 
 
 def check(
-    headers: Headers, *, method: str, url: str, now: Instant, access_token: str | None = None,
+    headers: Headers,
+    *,
+    method: str,
+    url: str,
+    now: Instant,
+    access_token: str | None = None,
     error: str = "invalid_dpop_proof",
 ) -> CheckedProof | None:
     """Hold the request's proof against everything but its single use; None where there is no proof.

@@ -25,8 +25,10 @@ class AuthenticatedClient:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A row. `claims_to_be` gives the client_id that a request claims by this method, or None where it does not use
-    it. `verify` refuses with `invalid_client`, or gives the marks that make what was shown usable only once.
+    """A row.
+
+    `claims_to_be` gives the client_id that a request claims by this method, or None where it does not use it. `verify`
+    refuses with `invalid_client`, or gives the marks that make what was shown usable only once.
     """
 
     name: str

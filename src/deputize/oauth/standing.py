@@ -8,7 +8,9 @@ from deputize.core.rules import Rule
 from deputize.core.values import ClientId, Instant, Subject
 from deputize.oauth.authority import Authority
 
-NOT_TAKEN_BACK = Rule("Deputize", "standing", "A client asks a person again only while that person has not taken back what it had.")
+NOT_TAKEN_BACK = Rule(
+    "Deputize", "standing", "A client asks a person again only while that person has not taken back what it had."
+)
 
 ALLOWED_MAX = 50  # what one person remembers of one client; the oldest goes first
 
@@ -50,13 +52,11 @@ async def find(person: Subject, client: ClientId, env: Env) -> Standing | None:
 def allowing(
     standing: Standing | None, person: Subject, client: ClientId, remembered: Authority | None, now: Instant
 ) -> Add | Replace:
-    """The change that notes a yes. A yes after a taking back begins a new standing."""
+    """Note a yes. Where all was taken back, nobody can say yes before the client is welcome again."""
     more = () if remembered is None else (remembered,)
     if standing is None:
         fresh = Standing(key=key_of(person, client), person=person, client=client, since=now, allowed=more)
         return Add(fresh)
-    if standing.taken_back_at is not None:
-        return Replace(standing, replace(standing, since=Instant(now + 1), allowed=more, taken_back_at=None))
     live = tuple(once for once in standing.allowed if once.until > now and not (remembered and remembered.covers(once)))
     return Replace(standing, replace(standing, allowed=(*live, *more)[-ALLOWED_MAX:]))
 

@@ -5,4 +5,4 @@ from deputize.oauth.client import Client
 
 
 async def find(client_id: str, env: Env) -> Client | None:
-    return await env.store.read(Client, client_id) if 0 < len(client_id) <= 512 else None  # noqa: PLR2004 (no id is longer)
+    return await env.store.read(Client, client_id) if 0 < len(client_id) <= 512 else None

@@ -1,5 +1,7 @@
-"""Token exchange (RFC 8693), as far as access tokens of our own go: narrower, for another resource of the same
-authority, or with one more actor; never wider, never longer."""
+"""Token exchange (RFC 8693), as far as access tokens of our own go.
+
+Narrower, for one of the same resources, or with one more actor; never wider, never longer.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -20,12 +22,16 @@ from deputize.oauth.login import AuthenticatedClient
 TYPE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 SUBJECT_TYPE = Rule("RFC 8693", "2.1", "The subject token is an access token of this server, and its type says so.")
-ACTOR_TYPE = Rule("RFC 8693", "2.1", "An actor token and its type come together, and it is an access token of this server.")
+ACTOR_TYPE = Rule(
+    "RFC 8693", "2.1", "An actor token and its type come together, and it is an access token of this server."
+)
 REQUESTED = Rule("RFC 8693", "2.1", "What is requested is an access token.")
 PRESENTER = Rule("RFC 8693", "2.1", "The subject token was issued to the client that presents it.")
 ACTOR_ITSELF = Rule("RFC 8693", "2.1", "The actor token is for the client that presents it, and not for a person.")
 KEY_SHOWN = Rule("RFC 9449", "5", "A bound token is exchanged by one who shows its key.")
-FOR_A_PERSON = Rule("Deputize", "exchange", "The subject token is on behalf of a person: the exchange keeps that person.")
+FOR_A_PERSON = Rule(
+    "Deputize", "exchange", "The subject token is on behalf of a person: the exchange keeps that person."
+)
 ROOTS = Rule("Deputize", "exchange", "A token is derived in at most eight steps.")
 CLIENT_ALLOWED = Rule("RFC 8693", "2.2.2", "The client may use the resource and the scope that it asks for.")
 ROOTS_MAX: Final = 8

@@ -18,8 +18,12 @@ DOOR: Final = "urn:deputize:grant-type:transaction"
 _SPEC: Final = "draft-rosomakho-oauth-txn-challenge"
 
 REGISTERED = Rule(_SPEC, "Challenge Validation", "The client is permitted to present challenges.")
-KNOWN_RESOURCE = Rule(_SPEC, "Challenge Validation", "The resource that made the challenge is known, and the client may use it.")
-NAMES_THE_PRESENTER = Rule(_SPEC, "Challenge Validation", "The client that presents the challenge is the one that acted.")
+KNOWN_RESOURCE = Rule(
+    _SPEC, "Challenge Validation", "The resource that made the challenge is known, and the client may use it."
+)
+NAMES_THE_PRESENTER = Rule(
+    _SPEC, "Challenge Validation", "The client that presents the challenge is the one that acted."
+)
 FOR_A_PERSON = Rule(_SPEC, "Challenge Validation", "The challenge names a person who may be asked.")
 SAME_PRESENTER = Rule(_SPEC, "Pending Transaction Authorization", "A challenge is presented by one client.")
 ONE_OF_BOTH = Rule(_SPEC, "Transaction Authorization Request", "The request has either a challenge or an identifier.")
@@ -67,7 +71,9 @@ async def begin(
     resource = await env.store.read(Resource, name) if name in client.client.audiences else None
     if resource is None:
         KNOWN_RESOURCE.refuse("invalid_grant")
-    told = challenge.read(request.compact, resource.keys, resource=resource.key, authorization_server=issuer.text, now=now)
+    told = challenge.read(
+        request.compact, resource.keys, resource=resource.key, authorization_server=issuer.text, now=now
+    )
     if resource.disabled_at is not None:
         TARGET_KNOWN.refuse("invalid_target")
     if told.actor is not None and told.actor.subject != client.client.key:

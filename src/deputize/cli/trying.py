@@ -1,0 +1,84 @@
+"""The test client: what a real client would do, step by step, and told in words."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deputize.cli.explain import explain
+from deputize.compose import observe
+from deputize.compose.parts import client_env
+from deputize.core.ports import Env
+from deputize.core.rules import Fault
+from deputize.core.values import ClientId, Issuer, Secret, scope
+from deputize.jose.keys import PrivateKey
+from deputize.sdk import ClientLogin, Discovery, PrivateKeyJwt, Refused, SecretBasic, arun, client_credentials
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What to try."""
+
+    issuer: str
+    client: Path
+    method: str
+    scope: str
+    resource: str
+    dpop: bool
+
+    def login(self, env: Env) -> ClientLogin:
+        """The client that the file describes: one, or one a method."""
+        if not self.client.exists():
+            raise Fault(f"there is no file {self.client}: `deputize serve --dev` makes one for its demo")
+        told = json.loads(self.client.read_text())
+        told = told.get(self.method, told)
+        method: PrivateKeyJwt | SecretBasic
+        if self.method == "private_key_jwt" and "key" in told:
+            method = PrivateKeyJwt(PrivateKey.from_jwk(told["key"]))
+        elif self.method == "client_secret_basic" and "secret" in told:
+            method = SecretBasic(Secret(told["secret"]))
+        else:
+            raise Fault(f"{self.client} has nothing for {self.method}")
+        return ClientLogin(
+            client_id=ClientId(told["client_id"]),
+            issuer=Issuer(self.issuer),
+            method=method,
+            clock=env.clock,
+            random=env.random,
+            dpop_key=PrivateKey.generate() if self.dpop else None,
+        )
+
+
+def obtain_by_client_credentials(trial: Trial, *, show_token: bool) -> dict[str, Any]:
+    """What happened, step by step."""
+
+    async def work(env: Env) -> dict[str, Any]:
+        login = trial.login(env)
+        steps = [f"1. Read the server's metadata of {trial.issuer}, and hold that it names itself."]
+        server = await Discovery().server(login.issuer, env)
+        key = " and a DPoP proof by a fresh key" if login.dpop_key else ""
+        steps.append(f"2. POST {server.token_endpoint}: client_credentials, authenticated by {trial.method}{key}.")
+        flow = client_credentials(server, login, scope=scope(trial.scope), resource=trial.resource or None)
+        token = await arun(flow, env)
+        life = token.expires_at - env.clock()
+        steps.append(f"3. A {token.token_type} token for {life} s. What it says:")
+        steps += [f"   {line}" for line in explain(token.access_token.reveal(), env.clock())]
+        told: dict[str, Any] = {"token_type": token.token_type, "expires_in": life, "steps": steps}
+        return {**told, "access_token": token.access_token.reveal()} if show_token else told
+
+    return _with_env(trial.issuer, work)
+
+
+def _with_env(issuer: str, work: Callable[[Env], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    observe.configure(level="warning")
+
+    async def main() -> dict[str, Any]:
+        async with client_env(issuer) as env:
+            try:
+                return await work(env)
+            except Refused as refused:
+                raise Fault(f"the server refused: {refused.error}. {refused.description}") from None
+
+    return asyncio.run(main())
