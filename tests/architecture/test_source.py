@@ -55,7 +55,7 @@ def _bare(pattern: str) -> str:
 
 
 def _ends_with_dollar(pattern: str) -> bool:
-    return "$" in _bare(pattern)
+    return _bare(pattern).rstrip(")").endswith("$")
 
 
 def no_print(module: Module) -> Finding:
@@ -83,17 +83,19 @@ def data_is_not_run(module: Module) -> Finding:
                 pass
 
 
-_LAX_DECODERS = {"urlsafe_b64decode", "a2b_base64"}
-
-
 def one_base64url(module: Module) -> Finding:
     """The standard decoders drop foreign characters (corpus PY-08): two texts would be one token."""
+    if module.name == "core.wire":
+        return
     for node in ast.walk(module.tree):
-        named = (isinstance(node, ast.Attribute) and node.attr in _LAX_DECODERS) or (
-            isinstance(node, ast.alias) and node.name in _LAX_DECODERS
-        )
-        if named and module.name != "core.wire":
-            yield node, "core.wire.b64u_bytes is the strict one"
+        match node:
+            case ast.Attribute(attr="urlsafe_b64decode") | ast.alias(name="urlsafe_b64decode"):
+                yield node, "core.wire.b64u_bytes is the strict one"
+            case ast.Call(keywords=keywords) if _called(node) in {"binascii.a2b_base64", "a2b_base64"}:
+                if not any(keyword.arg == "strict_mode" for keyword in keywords):
+                    yield node, "strict_mode is off"
+            case _:
+                pass
 
 
 def the_environment_is_read_once(module: Module) -> Finding:
@@ -144,6 +146,7 @@ def test_the_source_keeps_clear_of_it(check: Callable[[Module], Finding]) -> Non
         (data_is_not_run, "import pickle"),
         (data_is_not_run, "from marshal import loads"),
         (one_base64url, "base64.urlsafe_b64decode(x)"),
+        (one_base64url, "binascii.a2b_base64(x)"),
         (one_base64url, "from base64 import urlsafe_b64decode"),
         (the_environment_is_read_once, "os.environ['X']"),
         (the_environment_is_read_once, "from os import getenv"),
@@ -161,7 +164,9 @@ def test_each_check_finds_what_it_looks_for(check: Callable[[Module], Finding], 
         (whole_text_is_matched, "re.search(rb'%(?![0-9A-F]{2})', x)"),
         (whole_text_is_matched, "re.compile('a+').fullmatch(x)"),
         (data_is_not_run, "re.compile('a')"),
+        (whole_text_is_matched, "re.compile('(?:^|_)token(?:$|_)')"),
         (one_base64url, "base64.urlsafe_b64encode(x)"),
+        (one_base64url, "binascii.a2b_base64(x, strict_mode=True)"),
     ],
 )
 def test_no_check_is_overzealous(check: Callable[[Module], Finding], text: str) -> None:
