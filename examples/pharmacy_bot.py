@@ -10,7 +10,7 @@ import json
 import sys
 import time
 
-from deputize.sdk.agent import Agent
+from deputize import Agent
 
 agent, what, told = Agent.open(sys.argv[1]), sys.argv[2], sys.argv[3:]
 

@@ -1,3 +1,28 @@
 """Deputize gives an agent a badge, not your keys: agents hold nothing, and a person approves exactly what runs."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from deputize.compose.parts import guard_env, local_env
+    from deputize.jose.keys import PrivateKey
+    from deputize.resource import Guard
+    from deputize.sdk.agent import Agent
+
 __version__ = "0.1.0"
+__all__ = ["Agent", "Guard", "PrivateKey", "guard_env", "local_env"]
+
+_HOMES: Final = {
+    "Agent": "deputize.sdk.agent",
+    "Guard": "deputize.resource",
+    "PrivateKey": "deputize.jose.keys",
+    "guard_env": "deputize.compose.parts",
+    "local_env": "deputize.compose.parts",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 (each name has the type that TYPE_CHECKING shows)
+    """Import a public name when it is first used: whoever wants the guard alone loads no pages and no database."""
+    if name not in _HOMES:
+        raise AttributeError(name)
+    return getattr(import_module(_HOMES[name]), name)

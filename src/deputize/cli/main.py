@@ -40,23 +40,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for machi
 
 def main() -> None:
     """Run; what is refused or wrong is told in a line, not in a traceback."""
-    from deputize.compose.settings import Mistakes
-
     try:
         app()
-    except Mistakes as mistakes:
-        err.print("[red]The configuration is wrong:[/]")
-        for line in mistakes.lines:
-            err.print(f"  {line}", markup=False)
-        sys.exit(2)
     except Refusal as refusal:
         err.print(
             f"Refused: {refusal.rule.says} ({refusal.error}; {refusal.rule.spec} {refusal.rule.section})", markup=False
         )
         sys.exit(1)
     except Fault as fault:
+        lines = getattr(fault, "lines", ())  # the mistakes of a configuration, all at once
         err.print(f"This cannot be done: {fault}", markup=False)
-        sys.exit(1)
+        sys.exit(2 if lines else 1)
 
 
 def _say(value: Any) -> None:  # noqa: ANN401 (whatever JSON can say)
@@ -121,7 +115,7 @@ def config_show(
     origin: Annotated[bool, typer.Option("--origin", help="Say where each value comes from.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print what is in force. (No secret can be in it: secrets are only ever referred to.)"""
+    """Print what is in force. No secret can be in it: secrets are only ever referred to."""
     from deputize.compose.settings import load, origins
 
     rows = list(origins(config, load(config, dev=dev)))

@@ -32,7 +32,7 @@ class _Server(uvicorn.Server):
         yield  # `run` listens to signals once, for all servers of the process
 
 
-def _server(one: Listening, http: type | str) -> _Server:  # noqa: ANN401 (uvicorn's own type for it is as wide)
+def _server(one: Listening, http: type | str) -> _Server:
     return _Server(
         uvicorn.Config(
             one.app,

@@ -108,7 +108,7 @@ async def _signed_in(parts: ServerParts, who: str, *, dev: bool) -> Person:
         password = typer.prompt(f"Password of {who}", hide_input=True)
     else:
         password = sys.stdin.readline().rstrip("\n")
-    return await check_password(parts.env, who, password, "command line", PageSettings())
+    return await check_password(parts.env, who, password, "command line", PageSettings().people)
 
 
 def gateway_here(config: Path, port: int | None, store: Path) -> None:

@@ -14,6 +14,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from deputize.core.rules import Fault
 from deputize.core.specs import SPECS
 from deputize.core.values import Issuer
 from deputize.oauth.asking import Settings as AskSettings
@@ -22,7 +23,7 @@ from deputize.oauth.tokens import Settings as TokenSettings
 FILE: Final = Path("deputize.toml")
 
 
-class Mistakes(Exception):
+class Mistakes(Fault):
     """Everything that is wrong with the configuration, each a line that says where."""
 
     def __init__(self, lines: list[str]) -> None:
@@ -163,6 +164,8 @@ def origins(path: Path | None, settings: Settings) -> Iterator[tuple[str, object
     from_env = dict(_flat(EnvSettingsSource(Settings)()))
     for name, value in _flat(settings.model_dump()):
         origin = "environment" if name in from_env else str(path or FILE) if name in from_file else "default"
+        if name == "dev" and value and origin == "default":
+            origin = "--dev"
         yield name, value, origin
 
 
