@@ -115,12 +115,13 @@ def _is_for(jwk: Mapping[str, object], operation: str) -> None:
 # --- public keys --------------------------------------------------------------------------------------------------
 
 
-def _ec_public(jwk: Mapping[str, object]) -> PublicKeyObject:
+def ec_public(jwk: Mapping[str, object]) -> ec.EllipticCurvePublicKey:
+    """The point of a JWK. Raises ValueError where it is not on its curve."""
     curve, length = _CURVES.get(_text(jwk, "crv"), (None, 0))
     if curve is None:
         raise Malformed("a curve that we do not use")
     x, y = (int.from_bytes(_bytes(jwk, name, length), "big") for name in ("x", "y"))
-    return ec.EllipticCurvePublicNumbers(x, y, curve).public_key()  # holds the point against the curve
+    return ec.EllipticCurvePublicNumbers(x, y, curve).public_key()  # which holds the point against the curve
 
 
 def _okp_public(jwk: Mapping[str, object]) -> PublicKeyObject:
@@ -147,7 +148,7 @@ def _akp_public(jwk: Mapping[str, object]) -> PublicKeyObject:
 
 
 _PUBLIC: Final[Mapping[str, Callable[[Mapping[str, object]], PublicKeyObject]]] = {
-    "EC": _ec_public,
+    "EC": ec_public,
     "OKP": _okp_public,
     "RSA": _rsa_public,
     "AKP": _akp_public,
