@@ -47,10 +47,10 @@ check: .venv/.dev ## Format, lint, types, import contracts, docs in step; tells 
 	@echo 'check: all is well'
 
 bench: .venv/.bench ## Measure against peers and the raw limit; writes var/bench.json
-	@$(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 bench-quick: .venv/.bench ## The same in under two minutes, with fewer rounds
-	@$(BIN)/python -m benchmarks --quick $(ARGS)
+	@$(BIN)/python -m benchmarks.run --quick $(ARGS)
 
 docs: .venv/.dev ## Write docs/rules.md and docs/specs.md from the code
 	@$(BIN)/python -m tools.docs
