@@ -1,0 +1,268 @@
+"""The pages of a person: sign in, inbox, one ask, my agents. View values in, HTML out; forms in, answers out."""
+
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from deputize.core.ports import Env, Record
+from deputize.core.rules import Fault, Refusal
+from deputize.core.values import ClientId
+from deputize.oauth import asking
+from deputize.oauth import standing as standings
+from deputize.oauth.asking import Ask
+from deputize.oauth.client import Client, Resource
+from deputize.oauth.server import AuthorizationServer
+from deputize.oauth.standing import Standing
+from deputize.server import http, people, session, views
+from deputize.server.frame import Frame, SignedIn, SignedOut, Visitor, onward_of, retry_after
+from deputize.server.people import Hashing
+from deputize.server.people import Settings as PeopleSettings
+from deputize.server.session import Settings as SessionSettings
+
+_TRIES: Final = 5  # at a change that somebody else was faster at
+_ROWS: Final = 100
+_ROWS_MAX: Final = 10 * _ROWS  # asks are forgotten within hours, so that a person has not so many
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSettings:
+    """How people sign in, and for how long."""
+
+    people: PeopleSettings = PeopleSettings()
+    session: SessionSettings = SessionSettings()
+
+
+def pages(here: AuthorizationServer, env: Env, settings: PageSettings = PageSettings()) -> Starlette:
+    """All pages of this server, as one application."""
+    frame = Frame.of(here.issuer, env, settings.session)
+    site = Pages(frame, settings, Hashing(settings.people))
+    routes = (
+        ("GET", "/", site.home),
+        ("GET", "/sign-in", site.sign_in_form),
+        ("POST", "/sign-in", site.sign_in),
+        ("POST", "/sign-out", site.sign_out),
+        ("GET", "/inbox", site.inbox),
+        ("GET", "/inbox/waiting", site.inbox_news),
+        ("GET", "/asks/{page}", site.ask),
+        ("POST", "/asks/{page}", site.answer),
+        ("GET", "/asks/{page}/live", site.ask_news),
+        ("GET", "/agents", site.agents),
+        ("POST", "/agents/{client:path}/take-back", site.take_back),
+        ("POST", "/agents/{client:path}/welcome", site.welcome),
+        ("GET", "/static/{name}", frame.asset),
+    )
+    app = Starlette(
+        routes=[Route(frame.base + path, does, methods=[method]) for method, path, does in routes],
+        exception_handlers={
+            SignedOut: frame.signed_out,
+            Refusal: frame.refused,
+            Fault: frame.failed,
+            HTTPException: frame.not_here,
+            http.Gone: frame.gone,
+            Exception: frame.broken,
+        },
+    )
+    app.router.redirect_slashes = False  # it would redirect to whatever host the request names
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What each page does."""
+
+    frame: Frame
+    settings: PageSettings
+    hashing: Hashing
+
+    @property
+    def env(self) -> Env:
+        return self.frame.env
+
+    async def _all(self, kind: type[R], where: str, who: SignedIn) -> list[R]:
+        """All records of this person's, up to more than a person has."""
+        found: list[R] = []
+        while len(found) < _ROWS_MAX:
+            after = found[-1].key if found else ""
+            rows = await self.env.store.select(kind, where, who.subject, after=after, limit=_ROWS)
+            found += rows
+            if len(rows) < _ROWS:
+                break
+        return found
+
+    # --- signing in and out -----------------------------------------------------------------------------------------
+
+    async def home(self, request: Request) -> Response:
+        await self.frame.signed_in(request)
+        return self.frame.to("/inbox")
+
+    async def sign_in_form(self, request: Request) -> Response:
+        visitor = await self.frame.visitor(request)
+        onward = onward_of(request.query_params.get("next", ""))
+        if visitor.person is not None:
+            return self.frame.to(onward)
+        value = visitor.cookie or session.fresh_value(self.env)
+        answer = self._sign_in(value, onward)
+        return answer if visitor.cookie else self.frame.with_cookie(answer, value)
+
+    def _sign_in(self, value: str, onward: str, *, status: int = 200, login: str = "", problem: str = "") -> Response:
+        view = views.SignInView(onward=onward, token=session.form_token(value), login=login, problem=problem)
+        return self.frame.page("sign_in.html", Visitor(None), status=status, view=view)
+
+    async def sign_in(self, request: Request) -> Response:
+        form = await self.frame.form(request)
+        visitor = await self.frame.visitor(request)
+        value = visitor.cookie or ""
+        onward, login, password = onward_of(form.get("next") or ""), form.get("login"), form.get("password")
+        if login is None or password is None:
+            return self._sign_in(value, onward, status=400, login=login or "", problem=views.BOTH)
+        address = request.client.host if request.client else ""
+        try:
+            person = await people.check_password(self.env, login, password, address, self.settings.people, self.hashing)
+        except Refusal as refusal:
+            http.note_refusal(refusal, request.scope["path"])
+            waits = retry_after(refusal)
+            status, problem = (429, views.too_fast(waits["Retry-After"])) if waits else (403, views.WRONG)
+            answer = self._sign_in(value, onward, status=status, login=login, problem=problem)
+            answer.headers.update(waits)
+            return answer
+        fresh = await session.begin(person, visitor.cookie, self.settings.session, self.env)
+        return self.frame.with_cookie(self.frame.to(onward), fresh)
+
+    async def sign_out(self, request: Request) -> Response:
+        await self.frame.form(request)
+        visitor = await self.frame.visitor(request)
+        if visitor.session is not None:
+            await session.end(visitor.session, self.env)
+        answer = self.frame.to("/sign-in")
+        answer.headers["Set-Cookie"] = self.frame.cookie.removed
+        return answer
+
+    # --- the inbox --------------------------------------------------------------------------------------------------
+
+    async def inbox(self, request: Request) -> Response:
+        who = await self.frame.signed_in(request)
+        view = views.InboxView(waiting=await self._waiting(who), lately=await self._lately(who))
+        return self.frame.page("inbox.html", who.visitor, here="inbox", view=view)
+
+    async def inbox_news(self, request: Request) -> Response:
+        """What an open inbox asks for every second. That nothing is new costs two reads."""
+        who = await self.frame.signed_in(request, looks=True)
+        found = await self._all(Ask, "open_for", who)
+        which, seen = views.seen_of(found, self.env.clock())
+        shows = request.query_params.get("seen", "")
+        if shows == seen:
+            return self.frame.nothing_new()
+        return self.frame.page(
+            "_news.html",
+            who.visitor,
+            told="waiting",
+            waiting=await self._waiting(who),
+            announced=not shows.startswith(f"{which}."),
+        )
+
+    async def _waiting(self, who: SignedIn) -> views.WaitingView:
+        found = await self._all(Ask, "open_for", who)
+        now = self.env.clock()
+        told = [await asking.read_out(ask, self.env) for ask in found if ask.is_waiting(now)]
+        return views.waiting_view(told, views.seen_of(found, now), now)
+
+    async def _lately(self, who: SignedIn) -> tuple[views.AskView, ...]:
+        now = self.env.clock()
+        over = [ask for ask in await self._all(Ask, "person", who) if not ask.is_waiting(now)]
+        latest = sorted(over, key=views.over_at, reverse=True)[: views.LATELY_MAX]
+        return tuple([views.ask_view(await asking.read_out(ask, self.env), now) for ask in latest])
+
+    # --- one ask ----------------------------------------------------------------------------------------------------
+
+    async def _found(self, request: Request, who: SignedIn) -> Ask:
+        """The ask of this page, if it is for who is signed in. Another's is like one that never was."""
+        found = await self.env.store.select(Ask, "page", request.path_params["page"], limit=1)
+        if not found or found[0].person != who.subject:
+            raise HTTPException(404)
+        return found[0]
+
+    async def _shown(self, ask: Ask, who: SignedIn, *, again: bool = False) -> Response:
+        view = views.ask_view(await asking.read_out(ask, self.env), self.env.clock(), again=again)
+        return self.frame.page("ask.html", who.visitor, status=409 if again else 200, here="ask", ask=view)
+
+    async def ask(self, request: Request) -> Response:
+        who = await self.frame.signed_in(request)
+        return await self._shown(await self._found(request, who), who)
+
+    async def ask_news(self, request: Request) -> Response:
+        """What an open ask asks for every second: the time left, or what became of it meanwhile."""
+        who = await self.frame.signed_in(request, looks=True)
+        ask = await self._found(request, who)
+        view = views.ask_view(await asking.read_out(ask, self.env), self.env.clock())
+        shows = request.query_params.get("seen", "")
+        if shows == view.seen:
+            return self.frame.nothing_new()
+        if shows.startswith(f"{view.which}."):
+            return self.frame.page("_news.html", who.visitor, told="left", ask=view)
+        answer = self.frame.page("_news.html", who.visitor, told="ask", ask=view)
+        answer.headers["HX-Retarget"] = "#ask"
+        return answer
+
+    async def answer(self, request: Request) -> Response:
+        form = await self.frame.form(request)
+        who = await self.frame.signed_in(request)
+        ask = await self._found(request, who)
+        says = form.get("answer")
+        if says not in {"allow", "deny"}:
+            raise HTTPException(400)
+        try:
+            await asking.answer(ask, by=who.subject, allow=says == "allow", env=self.env, via="the page")
+        except Refusal as refusal:
+            if refusal.rule is standings.NOT_TAKEN_BACK:
+                told = await asking.read_out(ask, self.env)
+                return await self.frame.refusal(request, views.taken_back_view(told.who))
+            if refusal.rule is not asking.ANSWERED_ONCE:
+                raise
+            current = await self._found(request, who)
+            return await self._shown(current, who, again=not isinstance(current.state, asking.Waiting))
+        return self.frame.to(f"/asks/{ask.page}")
+
+    # --- my agents --------------------------------------------------------------------------------------------------
+
+    async def agents(self, request: Request) -> Response:
+        who = await self.frame.signed_in(request)
+        found = await self._all(Standing, "person", who)
+        view = views.agents_view([await self._known(one) for one in found], self.env.clock())
+        return self.frame.page("agents.html", who.visitor, here="agents", agents=view)
+
+    async def _known(self, standing: Standing) -> views.Known:
+        client = await self.env.store.read(Client, standing.client)
+        mays = []
+        for once in standing.allowed:
+            named = [await self.env.store.read(Resource, name) for name in sorted(once.audience)]
+            mays.append(asking.may(once, tuple(one for one in named if one is not None)))
+        name, how_known = (client.name, client.how_known) if client else (standing.client, "no longer known here")
+        return views.Known(standing, name, how_known, tuple(mays))
+
+    async def take_back(self, request: Request) -> Response:
+        return await self._stand(request, stopped=True)
+
+    async def welcome(self, request: Request) -> Response:
+        return await self._stand(request, stopped=False)
+
+    async def _stand(self, request: Request, *, stopped: bool) -> Response:
+        """Stop an agent, or let it ask again. Where it is so already, nothing happens."""
+        await self.frame.form(request)
+        who = await self.frame.signed_in(request)
+        change = standings.take_back if stopped else standings.welcome
+        for _ in range(_TRIES):
+            standing = await standings.find(who.subject, ClientId(request.path_params["client"]), self.env)
+            if standing is None:
+                raise HTTPException(404)
+            if (standing.taken_back_at is not None) == stopped or await self.env.store.commit(
+                *change(standing, self.env.clock())
+            ):
+                return self.frame.to("/agents")
+        raise Fault("this standing changes all the time", retry=True)

@@ -1,0 +1,154 @@
+"""Who is at the keyboard, since when; and whether a form was sent from one of our own pages."""
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final
+
+from deputize.core.ports import Add, Append, Change, Env, Event, Record, Replace
+from deputize.core.rules import Fault, Rule
+from deputize.core.values import Instant, Issuer, Seconds
+from deputize.core.wire import Headers, b64u
+from deputize.oauth.client import Person
+
+FROM_OUR_PAGE = Rule("Deputize", "pages", "A form comes from a page of this server, as the browser itself says.")
+WITH_ITS_TOKEN = Rule("RFC 6749", "10.12", "A form brings the secret of the session in which it was shown.")
+
+VALUE_BITS: Final = 256
+_VALUE: Final = re.compile(r"[A-Za-z0-9_-]{43,128}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How long one stays signed in: without doing anything (a page that looks for news does nothing), and at most."""
+
+    idle: Seconds = Seconds(3600)
+    life: Seconds = Seconds(12 * 3600)
+
+
+SEEN_EVERY: Final = Seconds(60)  # how exactly idleness is measured: a write a minute, and not one a page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session(Record):
+    """Somebody is signed in. `key` is a hash of the cookie's value: who reads the store cannot be anybody.
+
+    `ended_at` makes it the tombstone of a session that was signed out of.
+    """
+
+    kind: ClassVar[str] = "session"
+    indexed: ClassVar[tuple[str, ...]] = ("person",)
+
+    person: str
+    started_at: Instant
+    seen_at: Instant
+    ended_at: Instant | None = None
+
+    def is_alive(self, settings: Settings, now: Instant) -> bool:
+        return self.ended_at is None and now < min(self.seen_at + settings.idle, self.started_at + settings.life)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cookie:
+    """The cookie's name, and whether it travels by https alone."""
+
+    name: str
+    secure: bool
+
+    @classmethod
+    def of(cls, issuer: Issuer) -> "Cookie":
+        """By https, no other host and no other path can set it; http is loopback (the issuer has made sure of it)."""
+        secure = issuer.text.startswith("https:")
+        return cls(name="__Host-deputize" if secure else "deputize-dev", secure=secure)
+
+    def carrying(self, value: str, life: Seconds) -> str:
+        """The `Set-Cookie` that sets it."""
+        secure = "; Secure" if self.secure else ""
+        return f"{self.name}={value}; Max-Age={life}; Path=/; HttpOnly; SameSite=Lax{secure}"
+
+    @property
+    def removed(self) -> str:
+        """The `Set-Cookie` after which the browser has it no longer."""
+        return self.carrying("", Seconds(0))
+
+    def value_in(self, headers: Headers) -> str | None:
+        """What the browser sent. Sent twice it is nobody's: somebody has planted one."""
+        pairs = [pair.strip().partition("=") for line in headers.all("cookie") for pair in line.split(";")]
+        values = [value for name, _, value in pairs if name == self.name]
+        return values[0] if len(values) == 1 and _VALUE.fullmatch(values[0]) else None
+
+
+def fresh_value(env: Env) -> str:
+    """A new value for the cookie. Before anybody has signed in it has no record, and only ties forms to a browser."""
+    return env.random(VALUE_BITS)
+
+
+def _key_of(value: str) -> str:
+    return b64u(hashlib.sha256(value.encode("ascii")).digest())
+
+
+# --- sessions -------------------------------------------------------------------------------------------------------
+
+
+async def begin(person: Person, before: str | None, settings: Settings, env: Env) -> str:
+    """Sign somebody in: the new cookie's value. What the browser had before is worth nothing any more (fixation)."""
+    now = env.clock()
+    value = fresh_value(env)
+    made = Session(
+        key=_key_of(value), person=person.key, started_at=now, seen_at=now, expires_at=Instant(now + settings.life)
+    )
+    changes: list[Change] = [Add(made), Append(Event(key="", at=now, what="signed_in", person=person.key))]
+    old = await env.store.read(Session, _key_of(before)) if before else None
+    if old is not None and old.ended_at is None:
+        await end(old, env)
+    if not await env.store.commit(*changes):
+        raise Fault("a fresh value was there already", retry=True)
+    return value
+
+
+async def find(value: str | None, settings: Settings, env: Env) -> Session | None:
+    """The living session that the cookie opens."""
+    found = await env.store.read(Session, _key_of(value)) if value else None
+    return found if found is not None and found.is_alive(settings, env.clock()) else None
+
+
+async def seen(session: Session, env: Env) -> None:
+    """Somebody did something: idleness is counted from here."""
+    now = env.clock()
+    if now - session.seen_at >= SEEN_EVERY:
+        await env.store.commit(Replace(session, replace(session, seen_at=now)))  # another page may have been faster
+
+
+async def end(session: Session, env: Env) -> None:
+    """Sign out. From here on the cookie opens nothing, wherever it was copied to."""
+    current: Session | None = session
+    while current is not None and current.ended_at is None:
+        now = env.clock()
+        event = Event(key="", at=now, what="signed_out", person=current.person)
+        if await env.store.commit(Replace(current, replace(current, ended_at=now)), Append(event)):
+            return
+        current = await env.store.read(Session, current.key)
+
+
+# --- forms ----------------------------------------------------------------------------------------------------------
+
+
+def form_token(value: str) -> str:
+    """The secret that a form carries: made from the cookie, so that it tells nobody the cookie."""
+    return b64u(hmac.digest(value.encode("ascii"), b"a form of this session", "sha256"))
+
+
+def check_form(headers: Headers, issuer: Issuer, value: str | None, token: str | None) -> None:
+    """Refuse a form that did not come from a page of ours, in this browser's own session."""
+    site, origin = headers.one("sec-fetch-site"), headers.one("origin")
+    # Our pages send no referrer, and browsers then name the origin of a form "null": Sec-Fetch-Site tells ours from
+    # others. A browser too old to send it is let in only where it names our origin.
+    if (origin not in {None, "null", issuer.origin}) or site not in {None, "same-origin"}:
+        FROM_OUR_PAGE.refuse("access_denied", site=site, origin=origin)
+    if site is None and origin != issuer.origin:
+        FROM_OUR_PAGE.refuse("access_denied", site=site, origin=origin)
+    expected = form_token(value) if value else ""
+    sent = (token or "").encode("utf-8", "surrogatepass")
+    if not value or not hmac.compare_digest(expected.encode("ascii"), sent):
+        WITH_ITS_TOKEN.refuse("access_denied")
