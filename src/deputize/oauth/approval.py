@@ -16,7 +16,8 @@ class Approval:
 
     `standing` is the key of the Standing that it rests on: where that is taken back, what was issued ends. `txn`
     ties the token to one transaction. `issued_token_type` is told where the grant is an exchange. `auth_time` is
-    when the person was last seen, where one was. `roots` are the tokens that this was derived from;
+    when the person was last seen, where one was; `allowed_at` when they allowed this, which may be earlier or, where an
+    earlier yes covered it, without them. `roots` are the tokens that this was derived from;
     `openid` says that an ID token belongs to the answer.
     """
 
@@ -28,5 +29,6 @@ class Approval:
     txn: str | None = None
     issued_token_type: str | None = None
     auth_time: Instant | None = None
+    allowed_at: Instant | None = None
     roots: tuple[str, ...] = ()
     openid: bool = False

@@ -1,5 +1,6 @@
 """Ask a person, be answered once, be collected once. Every door to a person leads here."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -115,6 +116,15 @@ class Ask(Record):
         return isinstance(self.state, Waiting) and now < self.lives_until
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn(Record):
+    """Counts the asks of one person, so that two at once cannot both be the last that fits."""
+
+    kind: ClassVar[str] = "turn"
+
+    count: int = 0
+
+
 # --- asking ---------------------------------------------------------------------------------------------------------
 
 
@@ -133,41 +143,44 @@ async def ask(wanted: Ask, settings: Settings, env: Env, *also: Change) -> Ask:
     standing = await standings.find(person, client, env)
     if standing is not None and standing.taken_back_at is not None:
         standings.NOT_TAKEN_BACK.refuse("access_denied")
-    if standing is not None and wanted.remember and standing.covers(_soon(wanted.wanted, now)):
-        covered = wanted.wanted.narrowed(until=_longest(standing, wanted.wanted))
-        answered = Answered(now, covered, person, standing.key, earlier=True)
-        made = replace(wanted, state=answered)
-        changes: tuple[Change, ...] = (Add(made), Append(_event(made, "ask_covered", now)), *also)
-    else:
+    earlier = standing.covering(wanted.wanted, now) if standing is not None and wanted.remember else None
+    if standing is not None and earlier is not None:
+        made = replace(wanted, state=Answered(now, earlier, person, standing.key, earlier=True))
+        if not await env.store.commit(Add(made), Append(_event(made, "ask_covered", now)), *also):
+            ONCE.refuse("invalid_grant", ask="already there")
+        return made
+    made = replace(wanted, open_for=wanted.person, open_by=wanted.client)
+    notice = Notice(key="", person=person, about=wanted.page, at=now, expires_at=wanted.expires_at)
+    changes = (Add(made), Append(notice), Append(_event(made, "ask_opened", now)), *also)
+    while True:
+        turn = await env.store.read(Turn, person)
         await _hold_back(wanted, settings, env, now)
-        made = replace(wanted, open_for=wanted.person, open_by=wanted.client)
-        notice = Notice(key="", person=person, about=wanted.page, at=now, expires_at=wanted.expires_at)
-        changes = (Add(made), Append(notice), Append(_event(made, "ask_opened", now)), *also)
-    if not await env.store.commit(*changes):
-        ONCE.refuse("invalid_grant", ask="already there")
-    if isinstance(made.state, Waiting):
+        if await env.store.commit(*changes, _next(turn, wanted)):
+            break
+        if await env.store.read(Turn, person) == turn:  # no other ask came between: it is this one that is there
+            ONCE.refuse("invalid_grant", ask="already there")
+    with suppress(Fault):  # the notice lies in the commit: who cannot be told now is told later
         await env.notify.tell(Notice(key="", person=person, about=made.page, at=now))
     return made
 
 
-def _soon(wanted: Authority, now: Instant) -> Authority:
-    return replace(wanted, until=min(wanted.until, Instant(now + 1)))
-
-
-def _longest(standing: standings.Standing, wanted: Authority) -> Instant:
-    fitting = [once.until for once in standing.allowed if replace(once, until=wanted.until).covers(wanted)]
-    return max(fitting, default=wanted.until)
+def _next(turn: Turn | None, wanted: Ask) -> Add | Replace:
+    if turn is None:
+        return Add(Turn(key=wanted.person, expires_at=wanted.expires_at))
+    return Replace(turn, replace(turn, count=turn.count + 1, expires_at=wanted.expires_at))
 
 
 async def _hold_back(wanted: Ask, settings: Settings, env: Env, now: Instant) -> None:
-    # Push fatigue: a person who is asked thirty times says yes once.
+    # Push fatigue: a person who is asked thirty times says yes once. However briefly an ask lives, it has its place for
+    # as long as another would: else asks of one second each would be thirty a second.
     for field, value, most in (
         ("open_for", wanted.person, settings.waiting_max),
         ("open_by", wanted.client, settings.waiting_max * 4),
     ):
         waiting, after = 0, ""
         while page := await env.store.select(Ask, field, value, after=after):
-            waiting, after = waiting + sum(other.is_waiting(now) for other in page), page[-1].key
+            waiting += sum(now < max(other.lives_until, other.created_at + settings.life) for other in page)
+            after = page[-1].key
             if waiting >= most:
                 NOT_TOO_MANY.refuse("access_denied", field=field)
 
@@ -225,6 +238,8 @@ def collected(ask: Ask, now: Instant) -> tuple[Ask, Approval | Refusal]:
     if now >= ask.lives_until:
         raise Refusal("expired_token", IN_TIME)
     match ask.state:
+        case Answered(_, Authority(until=ends)) if now >= ends:  # an earlier yes that has run out since
+            raise Refusal("expired_token", IN_TIME)
         case Waiting(not_before, interval) if now < not_before:
             slower = Seconds(interval + SLOWER)
             return replace(ask, state=Waiting(Instant(now + slower), slower)), Refusal("slow_down", SLOW_DOWN)
@@ -233,7 +248,7 @@ def collected(ask: Ask, now: Instant) -> tuple[Ask, Approval | Refusal]:
             return after, Refusal("authorization_pending", PENDING)
         case Answered(_, None):
             raise Refusal("access_denied", DENIED)
-        case Answered(at, Authority() as allowed, by, standing):
+        case Answered(at, Authority() as allowed, by, standing, earlier):
             approval = Approval(
                 client=ClientId(ask.client),
                 subject=Subject(by),
@@ -241,7 +256,8 @@ def collected(ask: Ask, now: Instant) -> tuple[Ask, Approval | Refusal]:
                 authority=allowed,
                 standing=standing,
                 txn=ask.txn,
-                auth_time=at,
+                auth_time=None if earlier else at,
+                allowed_at=at,
                 openid=ask.openid,
             )
             return replace(ask, state=Collected(now)), approval
@@ -252,7 +268,8 @@ async def collect(key: str, client: AuthenticatedClient, door: str, env: Env) ->
     """Poll: the approval, once; or a refusal that says why not yet, or why never."""
     found = await env.store.read(Ask, key)
     jkt = client.key.jkt if client.key else None
-    if found is None or found.client != client.id or found.door != door or found.jkt != jkt:
+    # A key that was shown when asking is shown again. One that is first shown here is welcome: CIBA asks without any.
+    if found is None or found.client != client.id or found.door != door or found.jkt not in {None, jkt}:
         YOURS.refuse("invalid_grant")  # the same for another client's as for one that never was
     after, says = collected(found, env.clock())
     changes: list[Change] = [Replace(found, after)]
@@ -309,13 +326,13 @@ def _words_of(scope: frozenset[str], resources: tuple[Resource, ...]) -> tuple[s
 
 
 def _in_words(authority: Authority, resources: tuple[Resource, ...]) -> tuple[tuple[str, ...], str]:
-    """What an authority lets a client do, each to follow "to …"; and where, unless a detail has said so."""
+    """All that an authority lets a client do, each to follow "to …"; and where, unless details have said so."""
     said = [(detail.type, kinds.says(detail).wants) for detail in authority.details]
     speaking = tuple(wants for kind, wants in said if kind != kinds.HTTP_CALL)
-    scopes = () if said else _words_of(authority.scope, resources)
-    wants = speaking or scopes or tuple(wants for _, wants in said) or ("know who you are",)
+    scopes = _words_of(authority.scope, resources)
+    wants = (*(speaking or tuple(wants for _, wants in said)), *scopes) or ("know who you are",)
     names = " and ".join(resource.name for resource in resources)
-    return wants, f" at {names}" if names and not speaking else ""
+    return wants, f" at {names}" if names and (scopes or not speaking) else ""
 
 
 def may(authority: Authority, resources: tuple[Resource, ...]) -> str:
@@ -329,7 +346,7 @@ def reading(ask: Ask, client: Client, resources: tuple[Resource, ...]) -> Readin
     said = [kinds.says(detail) for detail in ask.wanted.details]
     wants, place = _in_words(ask.wanted, resources)
     where = tuple(resource.name for resource in resources)
-    often = next((one.often for one in said if one.often), "")
+    often = "" if ask.wanted.scope else next((one.often for one in said if one.often), "")  # a scope is not used up
     length = minutes(max(0, (ask.wanted.until if ask.remember else ask.lives_until) - ask.created_at))
     limit = f"for {length}, or until you take it back" if ask.remember else f"within {length}"
     sentence = f"{client.name} wants to {' and to '.join(wants)}{place}, {f'{often}, ' if often else ''}{limit}."
@@ -340,7 +357,7 @@ def reading(ask: Ask, client: Client, resources: tuple[Resource, ...]) -> Readin
     facts.append(("How often", often or "as often as it needs in that time"))
     facts.append(("For how long", limit.removeprefix("for ")))
     if said and ask.wanted.scope:  # issued with the rest, so shown with the rest
-        facts.append(("As part of", "; ".join(_words_of(ask.wanted.scope, resources))))
+        facts.append(("And also", "; ".join(_words_of(ask.wanted.scope, resources))))
     return Reading(
         page=ask.page,
         sentence=sentence,

@@ -30,8 +30,14 @@ class Authority:
             other.audience <= self.audience
             and other.scope <= self.scope
             and all(any(kinds.covers(mine, theirs) for mine in self.details) for theirs in other.details)
+            and (other.is_bound or not self.is_bound)  # what was for one call alone never gets rid of that
             and other.until <= self.until
         )
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it is for what its details say, and for nothing else."""
+        return any(kinds.binds(mine) for mine in self.details)
 
     def narrowed(
         self,

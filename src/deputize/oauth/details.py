@@ -64,12 +64,16 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class DetailType:
-    """A row: the type's name, a check that raises ValueError, whether one detail is within another, its sentence."""
+    """A row: the type's name, a check that raises ValueError, whether one detail is within another, its sentence.
+
+    `binds` says that who has one of this type may do nothing else: so it cannot be left out, as others can.
+    """
 
     name: str
     check: Callable[[Mapping[str, Any]], None]
     covers: Callable[[Detail, Detail], bool]
     says: Callable[[Mapping[str, Any]], Said]
+    binds: bool = False
 
 
 def shown_text(text: object, *, length_max: int = 140) -> str:
@@ -165,7 +169,7 @@ def same(wide: Detail, narrow: Detail) -> bool:
 
 
 TYPES: Final[tuple[DetailType, ...]] = (
-    DetailType(HTTP_CALL, _check_call, same, _say_call),
+    DetailType(HTTP_CALL, _check_call, same, _say_call, binds=True),
     DetailType("purchase", _check_purchase, same, _say_purchase),
 )
 _BY_NAME: Final = {row.name: row for row in TYPES}
@@ -200,6 +204,12 @@ def covers(wide: Detail, narrow: Detail) -> bool:
         return False
     row = _BY_NAME.get(wide.type)
     return row.covers(wide, narrow) if row else same(wide, narrow)
+
+
+def binds(one: Detail) -> bool:
+    """Whether who has it may do nothing else."""
+    row = _BY_NAME.get(one.type)
+    return row is not None and row.binds
 
 
 def says(one: Detail) -> Said:

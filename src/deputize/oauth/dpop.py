@@ -1,6 +1,7 @@
 """DPoP proofs (RFC 9449), both ends."""
 
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ TYP: Final = "dpop+jwt"
 AGE_MAX: Final = Seconds(60)
 SEEN_FOR: Final = Seconds(AGE_MAX + 2 * jwt.SKEW + 10)
 JTI_MAX: Final = 256
+_URL: Final = re.compile(r"[\x21-\x7E]{1,4096}")
 
 ONE_PROOF = Rule("RFC 9449", "4.3", "There is not more than one DPoP header field.")
 PROOF_KEY = Rule("RFC 9449", "4.3", "The proof carries one public key that we can use, and no private one.")
@@ -90,8 +92,9 @@ def check(
         error=error,
     )
     proof = jwt.verify_peeked(parsed, claims, KeySet.of(replace(key, kid=parsed.kid or "")), expected, now)
-    if proof.claims["htm"] != method or _plain(proof.claims["htu"]) != target(url):
-        METHOD.refuse(error, htm=proof.claims["htm"], htu=proof.claims["htu"])
+    htu = _plain(proof.claims["htu"])
+    if proof.claims["htm"] != method or htu != target(url):
+        METHOD.refuse(error, htm=proof.claims["htm"], htu=htu)  # its query, where secrets may be, is not logged
     if access_token is not None and proof.claims.get("ath") != token_hash(access_token):
         PROOF_OF_TOKEN.refuse(error)
     jti = proof.text("jti")
@@ -102,7 +105,11 @@ def check(
 
 
 def _plain(htu: object) -> str:
-    return target(htu) if isinstance(htu, str) else ""
+    # Held against the characters first: urlsplit drops tabs and newlines, and raises on a bracket.
+    try:
+        return target(htu) if isinstance(htu, str) and _URL.fullmatch(htu) else ""
+    except ValueError:
+        return ""
 
 
 def prove(key: PrivateKey, *, method: str, url: str, jti: str, now: Instant, access_token: str | None = None) -> str:

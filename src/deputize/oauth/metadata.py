@@ -32,8 +32,8 @@ def well_known(identifier: str, suffix: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{suffix}{path}{query}"
 
 
-def of_server(here: AuthorizationServer) -> JsonObject:
-    """What this server says of itself: only what its tables hold."""
+def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset()) -> JsonObject:
+    """What this server says of itself: only what its tables hold. `signing` is what its ID tokens are signed with."""
     at = here.issuer.at
     methods = [method.name for method in here.methods]
     algs = sorted(ALL)
@@ -56,6 +56,8 @@ def of_server(here: AuthorizationServer) -> JsonObject:
         told["backchannel_authentication_endpoint"] = at(BACKCHANNEL)
         told["backchannel_token_delivery_modes_supported"] = ["poll"]
         told["backchannel_user_code_parameter_supported"] = False
+        told["subject_types_supported"] = ["public"]  # it issues ID tokens, so it says what OpenID Discovery wants
+        told["id_token_signing_alg_values_supported"] = sorted(signing)
     if "txn-challenge" in here.drafts:
         told["transaction_authorization_endpoint"] = at(TRANSACTION)
     return told

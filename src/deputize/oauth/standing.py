@@ -31,9 +31,13 @@ class Standing(Record):
     allowed: tuple[Authority, ...] = ()
     taken_back_at: Instant | None = None
 
-    def covers(self, wanted: Authority) -> bool:
-        """Whether one remembered yes, still running, covers all that is wanted."""
-        return self.taken_back_at is None and any(once.covers(wanted) for once in self.allowed)
+    def covering(self, wanted: Authority, now: Instant) -> Authority | None:
+        """What is wanted, for as long as the longest remembered yes to it runs; None where none runs any more."""
+        if self.taken_back_at is not None:
+            return None
+        fitting = [once.until for once in self.allowed if replace(once, until=wanted.until).covers(wanted)]
+        until = max(fitting, default=now)
+        return wanted.narrowed(until=until) if until > now else None
 
     def lets_live(self, issued_at: Instant) -> bool:
         """Whether a token issued at this time still rests on it."""

@@ -16,6 +16,7 @@ async def token(request: Inbound, here: AuthorizationServer, env: Env) -> JsonOb
     client = await authenticate(request, form, here.methods, here.issuer, env)
     grant = here.grant_for(form.one("grant_type"), client)
     question = grant.parse(form)
+    tokens.check_bound(client.client, client.key)
     approval = await grant.approve(question, client, here.issuer, env)
     return await _issue(approval, client, here, env)
 
@@ -34,6 +35,7 @@ async def transaction_authorization(request: Inbound, here: AuthorizationServer,
     question = transaction.parse(form)
     if isinstance(question, transaction.Begin):
         return await transaction.begin(question, client, here.issuer, here.asks, env)
+    tokens.check_bound(client.client, client.key)
     return await _issue(await transaction.collect(question, client, env), client, here, env)
 
 

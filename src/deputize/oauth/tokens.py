@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from deputize.core.ports import Env, Record
+from deputize.core.ports import Env, Question, Record
 from deputize.core.rules import Rule
 from deputize.core.values import ClientId, Instant, Issuer, Seconds, Subject, scope_text
 from deputize.core.wire import JsonObject
@@ -27,6 +27,9 @@ STANDING_LIVE = Rule("Deputize", "issuance", "What the person allowed has not be
 TARGET_KNOWN = Rule("RFC 8707", "2", "The resource is one that this server knows and serves.")
 NOT_REVOKED = Rule("RFC 7009", "2", "Neither the token nor one that it was derived from has been revoked.")
 BOUND = Rule("RFC 9449", "5.2", "A client that is registered for bound tokens shows its key.")
+CLIENT_ALLOWED = Rule("RFC 8693", "2.2.2", "The client may use the resource and the scope that it asks for.")
+ITS_OWN_NAME = Rule("RFC 9068", "5", "A client that acts for itself does not bear a person's name.")
+MAY_ISSUE = Rule("Deputize", "policy", "The operator's policy lets this client have this token.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +72,10 @@ async def issue(
 ) -> TokenResponse:
     """Check what every token must pass, mint it, answer. Nothing is written: a token that nobody got is no state."""
     now = env.clock()
-    if client.dpop_bound and key is None:
-        BOUND.refuse("invalid_dpop_proof")
+    check_bound(client, key)
     until = min(approval.authority.until, Instant(now + settings.life))
     await _check_alive(approval, client, now, env)
+    await _check_allowed(approval, client, env)
     claims: JsonObject = {
         "iss": issuer.text,
         "sub": approval.subject or client.key,
@@ -113,6 +116,12 @@ async def issue(
     return TokenResponse(members=members)
 
 
+def check_bound(client: Client, key: BoundKey | None) -> None:
+    """Hold that the client shows its key, where it is to. Asked early too: before a yes is spent for nothing."""
+    if client.dpop_bound and key is None:
+        BOUND.refuse("invalid_dpop_proof")
+
+
 async def _id_token(approval: Approval, claims: JsonObject, env: Env) -> str:
     told: JsonObject = {name: claims[name] for name in ("iss", "sub", "iat", "exp", "auth_time") if name in claims}
     return await mint({**told, "aud": approval.client}, "JWT", env)
@@ -137,15 +146,37 @@ async def _check_alive(approval: Approval, client: Client, now: Instant, env: En
         resource = await env.store.read(Resource, name)
         if resource is None or resource.disabled_at is not None:
             TARGET_KNOWN.refuse("invalid_target", audience=name)
+    person = await env.store.read(Person, approval.subject or client.key)
     if approval.subject is None:
+        if person is not None:
+            ITS_OWN_NAME.refuse("unauthorized_client")
         return
-    person = await env.store.read(Person, approval.subject)
     if person is None or person.disabled_at is not None:
         PERSON_ENABLED.refuse("access_denied")
     if approval.standing is not None:
         standing = await env.store.read(standings.Standing, approval.standing)
-        if standing is None or not standing.lets_live(approval.auth_time or now):
+        if standing is None or not standing.lets_live(approval.allowed_at or now):
             STANDING_LIVE.refuse("access_denied")
+
+
+async def _check_allowed(approval: Approval, client: Client, env: Env) -> None:
+    # What a person allowed, and what a token said, may be older than what the client is registered for now.
+    wanted = approval.authority
+    if not wanted.audience <= client.audiences:
+        CLIENT_ALLOWED.refuse("invalid_target")
+    if not wanted.scope <= client.scope:
+        CLIENT_ALLOWED.refuse("invalid_scope")
+    verdict = await env.policy.may(
+        Question(
+            does="issue",
+            client=client.key,
+            person=approval.subject or "",
+            audience=wanted.audience,
+            scope=wanted.scope,
+        )
+    )
+    if not verdict.allowed:
+        MAY_ISSUE.refuse("access_denied", because=verdict.because)
 
 
 # --- reading back ---------------------------------------------------------------------------------------------------
@@ -156,8 +187,8 @@ def own_keys(env: Env) -> KeySet:
     return KeySet.of(*(PublicKey.from_jwk(jwk) for jwk in env.signer.keys()))  # noqa: SIM118 (no dictionary)
 
 
-async def read(compact: str, issuer: Issuer, env: Env, *, error: str) -> Token:
-    """An access token of ours, if it is good and everything that it rests on still lives."""
+def opened(compact: str, issuer: Issuer, env: Env, *, error: str) -> Token:
+    """An access token that we issued and that has not expired, whatever has become of what it rests on."""
     expected = jwt.Expectation(
         typ=frozenset({TYP}),
         algs=ALL,
@@ -173,6 +204,12 @@ async def read(compact: str, issuer: Issuer, env: Env, *, error: str) -> Token:
     token = _token(verified, error)
     if token.approval.authority.until <= now:  # our own clock: no skew is granted to ourselves
         jwt.UNEXPIRED.refuse(error)
+    return token
+
+
+async def read(compact: str, issuer: Issuer, env: Env, *, error: str) -> Token:
+    """An access token of ours, if it is good and everything that it rests on still lives."""
+    token = opened(compact, issuer, env, error=error)
     for jti in (token.jti, *token.roots):
         if await env.store.read(Revoked, jti) is not None:
             NOT_REVOKED.refuse(error)

@@ -30,12 +30,15 @@ STATUSES: Final[dict[str, dict[str, int]]] = {metadata.BACKCHANNEL: _REFUSED_OUT
 def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None) -> Asgi:
     """The server as one ASGI application: the protocol by itself, everything else handed to `pages`."""
     path = urlsplit(here.issuer.text).path
+    off = set() if "txn-challenge" in here.drafts else {metadata.TRANSACTION}
+    if not any(grant.type == metadata.CIBA for grant in here.grants):
+        off.add(metadata.BACKCHANNEL)
     endpoints = {
         path + name: (endpoint, here.issuer.at(name), STATUSES.get(name, {}))
         for name, endpoint in ENDPOINTS.items()
-        if name != metadata.TRANSACTION or "txn-challenge" in here.drafts
+        if name not in off
     }
-    described = json_bytes(metadata.of_server(here))
+    described = json_bytes(metadata.of_server(here, signing=frozenset({env.signer.active()[1]})))
     documents: dict[str, Callable[[], bytes]] = {
         metadata.OAUTH_WELL_KNOWN + path: lambda: described,
         metadata.OPENID_WELL_KNOWN + path: lambda: described,
@@ -127,6 +130,7 @@ async def _not_http(scope: Scope, receive: Receive, send: Send, pages: Asgi | No
 
 def management_app(env: Env) -> Asgi:
     """What an operator's tools ask on the management port: is it alive, is it ready."""
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await _not_http(scope, receive, send, None)

@@ -10,7 +10,6 @@ from deputize.core.wire import (
     FORM_BYTES_MAX,
     FORM_TYPE,
     PLAIN,
-    SMALL,
     Headers,
     Inbound,
     JsonObject,
@@ -28,10 +27,11 @@ HEADERS_MAX: Final = 100
 HEADER_BYTES_MAX: Final = 32 * 1024
 
 METHOD = Rule("RFC 6749", "3.2", "The endpoint is used with the method that it is for.")
+BODY = Rule("Deputize", "bounds", "The body of a request has at most 64 KiB.")
 FEW_HEADERS = Rule("Deputize", "bounds", "A request has at most 100 header fields, of 32 KiB together.")
 FOUND = Rule("RFC 9110", "15.5.5", "There is something at this address.")
 
-_STATUS_BY_RULE: Final = {SMALL: 413, FORM_TYPE: 415, PLAIN: 415, METHOD: 405, FEW_HEADERS: 431, FOUND: 404}
+_STATUS_BY_RULE: Final = {BODY: 413, FORM_TYPE: 415, PLAIN: 415, METHOD: 405, FEW_HEADERS: 431, FOUND: 404}
 _STATUS: Final = {"invalid_client": 401}
 
 _JSON: Final = (
@@ -54,15 +54,15 @@ async def inbound(scope: Scope, receive: Receive, url: str) -> Inbound:
         FEW_HEADERS.refuse("invalid_request")
     headers = Headers(tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw))
     message = await receive()
-    body: bytes = message.get("body", b"")
+    body = bytearray(message.get("body", b""))
     while message.get("more_body") and len(body) <= FORM_BYTES_MAX:
         message = await receive()
         body += message.get("body", b"")
     if message["type"] == "http.disconnect":
         raise Gone
     if len(body) > FORM_BYTES_MAX:
-        SMALL.refuse("invalid_request")
-    return Inbound(method=scope["method"], url=url, headers=headers, body=body)
+        BODY.refuse("invalid_request")
+    return Inbound(method=scope["method"], url=url, headers=headers, body=bytes(body))
 
 
 def answered(members: JsonObject, *, status: int = 200, extra: tuple[tuple[str, str], ...] = ()) -> Outbound:
@@ -94,21 +94,18 @@ def failed(fault: Fault) -> Outbound:
 
 async def send_out(answer: Outbound, send: Send, *, head: bool = False) -> None:
     """Write an answer."""
-    length = str(len(answer.body)).encode("ascii")
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
-    await send(
-        {
-            "type": "http.response.start",
-            "status": answer.status,
-            "headers": [*headers, (b"content-length", length)],
-        }
-    )
+    if answer.status != 304:  # which would have to tell the length of what it does not send (RFC 9110, 8.6)
+        headers.append((b"content-length", str(len(answer.body)).encode("ascii")))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else answer.body})
 
 
 def note_refusal(refusal: Refusal, path: str) -> None:
     """Tell the log which rule was broken. `found` is ours to choose at each rule, and never holds a secret."""
-    log.info("refused", path=path, error=refusal.error, rule=f"{refusal.rule.spec} {refusal.rule.section}", **_told(refusal))
+    log.info(
+        "refused", path=path, error=refusal.error, rule=f"{refusal.rule.spec} {refusal.rule.section}", **_told(refusal)
+    )
 
 
 def _told(refusal: Refusal) -> dict[str, str]:

@@ -7,7 +7,7 @@ from deputize.core.rules import Rule
 from deputize.core.values import Issuer
 from deputize.core.wire import Form, Inbound
 from deputize.oauth import assertion, clients, dpop
-from deputize.oauth.client import Client
+from deputize.oauth.client import Client, SecretHash
 from deputize.oauth.client_auth import private_key_jwt, secret
 from deputize.oauth.login import AuthenticatedClient, Method, proven
 
@@ -18,7 +18,9 @@ AUTHENTICATED = Rule("RFC 6749", "3.2.1", "The client authenticates, with the me
 SAME_CLIENT = Rule("RFC 7521", "4.2", "The client_id, where it is sent, is that of the client that authenticates.")
 
 # Held against when there is no such client, so that the answer takes as long.
-_NOBODY: Final = Client(key="-", name="", auth_method="-", grant_types=frozenset())
+_NOBODY: Final = Client(
+    key="-", name="", auth_method="-", grant_types=frozenset(), secrets=(SecretHash("no secret has this hash"),)
+)
 
 
 async def authenticate(

@@ -1,7 +1,8 @@
 """client_secret_basic and client_secret_post (RFC 6749, 2.3.1)."""
 
 import base64
-import binascii
+import re
+from typing import Final
 from urllib.parse import unquote_plus
 
 from deputize.core.ports import Add, Env
@@ -10,6 +11,8 @@ from deputize.core.values import Issuer
 from deputize.core.wire import Form, Inbound
 from deputize.oauth.client import Client
 from deputize.oauth.login import Method
+
+_STRAY: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 SECRET = Rule("RFC 6749", "2.3.1", "The client secret is one that is valid for this client now.")
 BASIC = Rule("RFC 6749", "2.3.1", "Basic credentials are the form-encoded client id and secret, with a colon between.")
@@ -20,11 +23,12 @@ def _basic(request: Inbound) -> tuple[str, str] | None:
     if header is None or header[:6].lower() != "basic ":
         return None
     try:
-        name, colon, secret = base64.b64decode(header[6:].strip(), validate=True).decode("utf-8").partition(":")
-        if not colon:
+        told = base64.b64decode(header[6:].strip(), validate=True).decode("utf-8")
+        name, colon, secret = told.partition(":")
+        if not colon or _STRAY.search(told):
             BASIC.refuse("invalid_client")
         return unquote_plus(name, errors="strict"), unquote_plus(secret, errors="strict")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # letters that are not base64's, or bytes that are not UTF-8
         BASIC.refuse("invalid_client")
 
 

@@ -1,8 +1,13 @@
 """A client that somebody registered: found in the store."""
 
+from typing import Final
+
 from deputize.core.ports import Env
 from deputize.oauth.client import Client
 
+ID_MAX: Final = 512
+
 
 async def find(client_id: str, env: Env) -> Client | None:
-    return await env.store.read(Client, client_id) if 0 < len(client_id) <= 512 else None
+    fits = 0 < len(client_id) <= ID_MAX and client_id.isprintable()  # a NUL is text that not every store can look for
+    return await env.store.read(Client, client_id) if fits else None

@@ -8,6 +8,7 @@ from deputize.core.ports import Add, Env, Record
 from deputize.core.rules import Refusal, Rule
 from deputize.core.values import Instant, Issuer
 from deputize.core.wire import Form, JsonObject, b64u
+from deputize.jose import jwt
 from deputize.oauth import asking, challenge
 from deputize.oauth.approval import Approval
 from deputize.oauth.client import Person, Resource
@@ -60,12 +61,16 @@ def parse(form: Form) -> Begin | Poll:
     return Poll(name) if name is not None else Begin(form.one("transaction_challenge"))
 
 
+def _hold_registered(client: AuthenticatedClient) -> None:
+    if DOOR not in client.client.grant_types:
+        REGISTERED.refuse("unauthorized_client")
+
+
 async def begin(
     request: Begin, client: AuthenticatedClient, issuer: Issuer, settings: asking.Settings, env: Env
 ) -> JsonObject:
     """Ask the person for exactly what the resource described; where to look for the answer."""
-    if DOOR not in client.client.grant_types:
-        REGISTERED.refuse("unauthorized_client")
+    _hold_registered(client)
     now = env.clock()
     name = challenge.issuer_of(request.compact, error="invalid_request")
     resource = await env.store.read(Resource, name) if name in client.client.audiences else None
@@ -76,6 +81,8 @@ async def begin(
     )
     if resource.disabled_at is not None:
         TARGET_KNOWN.refuse("invalid_target")
+    if told.until <= now:  # our own clock: an ask that nobody can answer is not made
+        jwt.UNEXPIRED.refuse("invalid_grant")
     if told.actor is not None and told.actor.subject != client.client.key:
         NAMES_THE_PRESENTER.refuse("invalid_grant", act=told.actor.subject)
     person = await env.store.read(Person, told.subject)
@@ -125,4 +132,5 @@ def _where(ask: asking.Ask, issuer: Issuer, now: Instant, settings: asking.Setti
 
 async def collect(poll: Poll, client: AuthenticatedClient, env: Env) -> Approval:
     """The approval, once; or why not yet, or why never."""
+    _hold_registered(client)
     return await asking.collect(poll.id, client, DOOR, env)
