@@ -67,16 +67,17 @@ def serve(config: ConfigFile = None, dev: Dev = False) -> None:
 
 @app.command()
 def gateway(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The gateway's JSON or TOML file.")] = Path(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The gateway's JSON file.")] = Path(
         "var/dev/gateway.json"
     ),
     port: Annotated[int | None, typer.Option(help="Where to listen, if not where the file's url says.")] = None,
     store: Annotated[Path, typer.Option(help="The gateway's own SQLite file.")] = Path("var/gateway.db"),
+    dev: Dev = False,
 ) -> None:
     """Run the gateway: it holds the tokens, so that agents do not."""
     from deputize.cli.serving import gateway_here
 
-    gateway_here(config, port, store)
+    gateway_here(config, port, store, dev=dev)
 
 
 @app.command()

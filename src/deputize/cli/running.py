@@ -8,10 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+import structlog
 import uvicorn
 
 from deputize.core.ports import Env
+from deputize.core.rules import Fault
 from deputize.server.http import Asgi
+
+log = structlog.get_logger("deputize.cli")
 
 DRAIN_SECONDS: Final = 10
 SWEEP_SECONDS: Final = 60
@@ -40,7 +44,7 @@ def _server(one: Listening, http: type | str) -> _Server:
             port=one.port,
             http=cast("Any", http),
             loop="none",
-            lifespan="off",
+            lifespan="auto",
             access_log=False,
             log_config=None,
             proxy_headers=False,
@@ -82,7 +86,10 @@ async def sweeping(env: Env) -> AsyncIterator[None]:
     async def sweep() -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            await env.store.sweep(env.clock())
+            try:
+                await env.store.sweep(env.clock())
+            except Fault as fault:  # what has expired is refused whether it is swept or not: the next sweep does it
+                log.error("not swept", what=str(fault))  # noqa: TRY400 (a Fault tells all that there is)
 
     task = asyncio.create_task(sweep())
     try:

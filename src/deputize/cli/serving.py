@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -19,6 +20,8 @@ from deputize.compose.parts import ServerParts, local_env, server_parts
 from deputize.compose.settings import Settings, load
 from deputize.core.rules import Fault
 from deputize.core.values import Subject
+from deputize.gateway.app import gateway_app
+from deputize.gateway.settings import Configured, read
 from deputize.oauth.client import Person
 from deputize.server.app import management_app, protocol_app
 from deputize.server.pages import PageSettings, pages
@@ -111,16 +114,28 @@ async def _signed_in(parts: ServerParts, who: str, *, dev: bool) -> Person:
     return await check_password(parts.env, who, password, "command line", PageSettings().people)
 
 
-def gateway_here(config: Path, port: int | None, store: Path) -> None:
+def gateway_here(config: Path, port: int | None, store: Path, *, dev: bool) -> None:
     """Run the gateway until it is told to stop."""
-    from deputize.compose.gateway import gateway_from  # noqa: PLC0415 (the server needs none of it)
-
     observe.configure(level="info")
     if not config.exists():
         raise Fault(f"there is no file {config}: `deputize serve --dev` makes one for its demo")
-    told = json.loads(config.read_text())
-    running.run(lambda: _gateway(gateway_from(told, lambda origins: local_env(store, allowed_origins=origins)), port))
+    try:
+        configured = read(json.loads(config.read_text()), dev=dev)
+    except (ValueError, KeyError) as problem:
+        raise Fault(f"{config}: {problem}") from None
+    running.run(lambda: _gateway(configured, port, store))
 
 
-async def _gateway(made: "object", port: int | None) -> None:
-    raise NotImplementedError
+async def _gateway(configured: Configured, port: int | None, store: Path) -> None:
+    env = local_env(store, allowed_origins=configured.origins)
+    url = urlsplit(configured.settings.url.text)
+    app = gateway_app(configured.routes, configured.agents, configured.identity, env, settings=configured.settings)
+
+    def ready() -> None:
+        err.print(f"[bold]Deputize gateway[/] is at {configured.settings.url}")
+        for route in configured.routes:
+            err.print(f"  {route.agent}: {route.prefix} → {route.upstream}", markup=False)
+
+    async with running.sweeping(env):
+        listening = Listening(app, url.hostname or "127.0.0.1", port or url.port or 9410)
+        await running.serve(listening, when_ready=ready)
