@@ -37,6 +37,7 @@ OPENS = Rule("RFC 7516", "5.2", "The message was encrypted to a key of ours, and
 
 _REGISTRY: Final = jwe.JWERegistry(algorithms=(ALG, *ENCS), strict_check_header=False)
 _REGISTRY.max_protected_header_length = HEADER_MAX
+_REGISTRY.max_ciphertext_length = 2**24  # beyond any bound of ours, and ours is held first
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

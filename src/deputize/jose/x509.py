@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import verification
@@ -15,10 +16,20 @@ from cryptography.x509 import verification
 from deputize.core.rules import Rule
 from deputize.core.values import Instant
 from deputize.core.wire import Malformed, b64u
+from deputize.jose.algorithms import RSA_BITS_MIN
 from deputize.jose.keys import PublicKey, public_members
 
 CHAIN_MAX: Final = 4
 CERTIFICATE_MAX: Final = 8 * 1024
+
+# What the library raises over a certificate that it cannot read.
+_UNREADABLE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 TRUSTED = Rule(
     "RFC 5280", "6.1", "The certificate chains to a root that is trusted here, and each of the chain is in its time."
@@ -36,7 +47,7 @@ def certificate(der: bytes) -> x509.Certificate:
         raise Malformed("too large for a certificate")
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError:
+    except _UNREADABLE:
         raise Malformed("not a certificate") from None
 
 
@@ -64,7 +75,7 @@ def uris(one: x509.Certificate) -> tuple[str, ...]:
         names = one.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except _UNREADABLE:
         raise Malformed("extensions that cannot be read") from None
     return tuple(names.get_values_for_type(x509.UniformResourceIdentifier))
 
@@ -128,12 +139,15 @@ class Roots:
             leaf, *between = (certificate(der) for der in chain)
             if any(each.critical and not isinstance(each.value, _UNDERSTOOD) for each in leaf.extensions):
                 raise Malformed("a critical extension that we do not process")
+            public = leaf.public_key()
+            if isinstance(public, rsa.RSAPublicKey) and public.key_size < RSA_BITS_MIN:
+                raise Malformed("an RSA modulus has 2048 bits or more")
             policy = verification.PolicyBuilder().store(self._store).time(datetime.fromtimestamp(now, UTC))
             policy = policy.max_chain_depth(CHAIN_MAX - 1).extension_policies(ca_policy=_AUTHORITIES, ee_policy=_LEAF)
             policy.build_client_verifier().verify(leaf, between)
             until = Instant(int(leaf.not_valid_after_utc.timestamp()))
             return VerifiedChain(leaf, thumbprint(chain[0]), uris(leaf), until)
-        except (ValueError, x509.DuplicateExtension, verification.VerificationError) as problem:
+        except (*_UNREADABLE, verification.VerificationError) as problem:
             TRUSTED.refuse(error, problem=str(problem)[:200])
 
 
