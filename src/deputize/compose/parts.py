@@ -19,7 +19,7 @@ from deputize.core.ports import Env
 from deputize.core.values import Issuer
 from deputize.core.wire import JsonObject
 from deputize.oauth.client_auth import METHODS
-from deputize.oauth.grants import GRANTS
+from deputize.oauth.grants import table
 from deputize.oauth.server import AuthorizationServer
 
 
@@ -87,10 +87,11 @@ def server_parts(settings: Settings) -> ServerParts:
     keys.parent.mkdir(parents=True, exist_ok=True)
     here = AuthorizationServer(
         issuer=Issuer(settings.server.issuer),
-        grants=GRANTS,
+        grants=table(settings.oauth.refresh),
         methods=METHODS,
         tokens=settings.oauth.tokens,
         asks=settings.oauth.asking,
+        refresh=settings.oauth.refresh,
         drafts=settings.drafts_on,
     )
     return ServerParts(here, local_env(settings.store.path, keys=keys))

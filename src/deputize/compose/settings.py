@@ -18,6 +18,7 @@ from deputize.core.rules import Fault
 from deputize.core.specs import SPECS
 from deputize.core.values import Issuer
 from deputize.oauth.asking import Settings as AskSettings
+from deputize.oauth.families import Settings as RefreshSettings
 from deputize.oauth.tokens import Settings as TokenSettings
 
 FILE: Final = Path("deputize.toml")
@@ -62,6 +63,7 @@ class OAuthSettings:
 
     tokens: TokenSettings = TokenSettings()
     asking: AskSettings = AskSettings()
+    refresh: RefreshSettings = RefreshSettings()
 
 
 class Settings(BaseSettings):
@@ -152,6 +154,9 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         ("oauth.asking.life", settings.oauth.asking.life, 1),
         ("oauth.asking.interval", settings.oauth.asking.interval, 1),
         ("oauth.asking.waiting_max", settings.oauth.asking.waiting_max, 1),
+        ("oauth.refresh.life", settings.oauth.refresh.life, 1),
+        ("oauth.refresh.idle", settings.oauth.refresh.idle, 1),
+        ("oauth.refresh.grace", settings.oauth.refresh.grace, 0),
         ("oauth.asking.standing_life", settings.oauth.asking.standing_life, 1),
     ):
         if value < least:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from deputize.core.values import ClientId, Instant, Subject
+from deputize.core.values import ClientId, Instant, Secret, Subject
 from deputize.oauth.authority import Authority
 from deputize.oauth.delegation import Actor
 
@@ -18,7 +18,8 @@ class Approval:
     ties the token to one transaction. `issued_token_type` is told where the grant is an exchange. `auth_time` is
     when the person was last seen, where one was; `allowed_at` when they allowed this, which may be earlier or, where an
     earlier yes covered it, without them. `roots` are the tokens that this was derived from;
-    `openid` says that an ID token belongs to the answer.
+    `openid` says that an ID token belongs to the answer, `refreshable` that a refresh token may, for a client that is
+    registered for them; `refresh_token` is one that is to go along.
     """
 
     client: ClientId
@@ -32,3 +33,5 @@ class Approval:
     allowed_at: Instant | None = None
     roots: tuple[str, ...] = ()
     openid: bool = False
+    refreshable: bool = False
+    refresh_token: Secret | None = None

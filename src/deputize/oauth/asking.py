@@ -259,6 +259,7 @@ def collected(ask: Ask, now: Instant) -> tuple[Ask, Approval | Refusal]:
                 auth_time=None if earlier else at,
                 allowed_at=at,
                 openid=ask.openid,
+                refreshable=ask.remember,
             )
             return replace(ask, state=Collected(now)), approval
     raise TypeError(ask.state)  # pragma: no cover - the states are all above

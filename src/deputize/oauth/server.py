@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from deputize.core.rules import Rule
 from deputize.core.values import Issuer
 from deputize.oauth.asking import Settings as AskSettings
+from deputize.oauth.families import Settings as RefreshSettings
 from deputize.oauth.grant import Grant
 from deputize.oauth.login import AuthenticatedClient, Method
 from deputize.oauth.tokens import Settings as TokenSettings
@@ -22,6 +23,7 @@ class AuthorizationServer:
     methods: tuple[Method, ...]
     tokens: TokenSettings = TokenSettings()
     asks: AskSettings = AskSettings()
+    refresh: RefreshSettings = RefreshSettings()
     drafts: frozenset[str] = field(default_factory=frozenset)
 
     def grant_for(self, grant_type: str, client: AuthenticatedClient) -> Grant:

@@ -1,11 +1,13 @@
 """The pipeline with one hole; and the endpoints that begin what the token endpoint ends."""
 
+from dataclasses import replace
+
 from deputize.core.ports import Env
 from deputize.core.wire import Inbound, JsonObject
-from deputize.oauth import tokens
+from deputize.oauth import families, tokens
 from deputize.oauth.approval import Approval
 from deputize.oauth.client_auth import authenticate
-from deputize.oauth.grants import ciba, transaction
+from deputize.oauth.grants import ciba, refresh_token, transaction
 from deputize.oauth.login import AuthenticatedClient
 from deputize.oauth.server import AuthorizationServer
 
@@ -40,5 +42,10 @@ async def transaction_authorization(request: Inbound, here: AuthorizationServer,
 
 
 async def _issue(approval: Approval, client: AuthenticatedClient, here: AuthorizationServer, env: Env) -> JsonObject:
+    if approval.refreshable and refresh_token.TYPE in client.client.grant_types:
+        await tokens.check_alive(approval, client.client, env)
+        founded, first = families.begin(approval, client.key.jkt if client.key else None, here.refresh, env)
+        await env.store.commit(founded)
+        approval = replace(approval, refresh_token=first, roots=(*approval.roots, founded.record.key))
     response = await tokens.issue(approval, client.client, client.key, here.issuer, here.tokens, env)
     return response.members

@@ -5,7 +5,7 @@ from deputize.core.rules import Refusal
 from deputize.core.values import Instant
 from deputize.core.wire import Inbound, JsonObject
 from deputize.jose import jwt
-from deputize.oauth import tokens
+from deputize.oauth import families, tokens
 from deputize.oauth.client_auth import authenticate
 from deputize.oauth.server import AuthorizationServer
 
@@ -33,6 +33,11 @@ async def revoke(request: Inbound, here: AuthorizationServer, env: Env) -> None:
     form = request.form()
     caller = await authenticate(request, form, here.methods, here.issuer, env)
     compact = form.one("token")
+    if compact.startswith(families.PREFIX):
+        found = await families.find(compact, caller.id, env)
+        if found is not None and families.is_of(*found):
+            await families.end(found[0], "refresh_revoked", env)
+        return
     try:  # also one that is dead for now: what it rests on may come alive again
         token = tokens.opened(compact, here.issuer, env, error="invalid_token")
     except Refusal as refusal:

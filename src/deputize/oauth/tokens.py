@@ -74,7 +74,7 @@ async def issue(
     now = env.clock()
     check_bound(client, key)
     until = min(approval.authority.until, Instant(now + settings.life))
-    await _check_alive(approval, client, now, env)
+    await check_alive(approval, client, env)
     await _check_allowed(approval, client, env)
     claims: JsonObject = {
         "iss": issuer.text,
@@ -111,6 +111,8 @@ async def issue(
             members[name] = claims[name]
     if approval.openid:
         members["id_token"] = await _id_token(approval, claims, env)
+    if approval.refresh_token is not None:
+        members["refresh_token"] = approval.refresh_token.reveal()
     if approval.issued_token_type is not None:
         members["issued_token_type"] = approval.issued_token_type
     return TokenResponse(members=members)
@@ -139,7 +141,8 @@ def _one_or_many(audience: frozenset[str]) -> str | list[str]:
     return names[0] if len(names) == 1 else names
 
 
-async def _check_alive(approval: Approval, client: Client, now: Instant, env: Env) -> None:
+async def check_alive(approval: Approval, client: Client, env: Env, *, error: str = "access_denied") -> None:
+    """Hold that everybody and everything that a token would rest on is there, enabled and standing."""
     if client.disabled_at is not None:
         CLIENT_ENABLED.refuse("invalid_client")
     for name in approval.authority.audience:
@@ -152,11 +155,11 @@ async def _check_alive(approval: Approval, client: Client, now: Instant, env: En
             ITS_OWN_NAME.refuse("unauthorized_client")
         return
     if person is None or person.disabled_at is not None:
-        PERSON_ENABLED.refuse("access_denied")
+        PERSON_ENABLED.refuse(error)
     if approval.standing is not None:
         standing = await env.store.read(standings.Standing, approval.standing)
-        if standing is None or not standing.lets_live(approval.allowed_at or now):
-            STANDING_LIVE.refuse("access_denied")
+        if standing is None or not standing.lets_live(approval.allowed_at or env.clock()):
+            STANDING_LIVE.refuse(error)
 
 
 async def _check_allowed(approval: Approval, client: Client, env: Env) -> None:

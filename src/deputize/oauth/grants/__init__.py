@@ -2,7 +2,14 @@
 
 from typing import Final
 
+from deputize.oauth import families
 from deputize.oauth.grant import Grant
-from deputize.oauth.grants import ciba, client_credentials, token_exchange
+from deputize.oauth.grants import ciba, client_credentials, refresh_token, token_exchange
 
-GRANTS: Final[tuple[Grant, ...]] = (client_credentials.GRANT, ciba.GRANT, token_exchange.GRANT)
+
+def table(refresh: families.Settings) -> tuple[Grant, ...]:
+    """All rows, each made with its settings."""
+    return (client_credentials.GRANT, ciba.GRANT, token_exchange.GRANT, refresh_token.grant(refresh))
+
+
+GRANTS: Final[tuple[Grant, ...]] = table(families.Settings())

@@ -1,0 +1,55 @@
+"""Refresh (RFC 6749, 6): rotation; a replay ends the family; what is issued may only narrow."""
+
+from dataclasses import dataclass, replace
+
+from deputize.core.ports import Env
+from deputize.core.values import Issuer, Secret
+from deputize.core.wire import Form
+from deputize.oauth import families, tokens
+from deputize.oauth.approval import Approval
+from deputize.oauth.asked import OPENID, asked_scope
+from deputize.oauth.details import Detail, details
+from deputize.oauth.grant import Grant
+from deputize.oauth.login import AuthenticatedClient
+
+TYPE = "refresh_token"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What this grant asks: a token, and a narrowing of what comes of it."""
+
+    token: Secret
+    scope: frozenset[str] | None
+    resources: frozenset[str] | None
+    details: tuple[Detail, ...] | None
+
+
+def parse(form: Form) -> Request:
+    told = form.get("authorization_details")
+    scope = asked_scope(form)
+    return Request(
+        token=Secret(form.one("refresh_token")),
+        scope=None if scope is None else scope - {OPENID},
+        resources=frozenset(form.all("resource")) or None,
+        details=None if told is None else details(told),
+    )
+
+
+def grant(settings: families.Settings) -> Grant:
+    """The row, with its settings."""
+
+    async def approve(request: Request, client: AuthenticatedClient, _: Issuer, env: Env) -> Approval:
+        family = await families.hold(request.token.reveal(), client, settings, env)
+        whole = families.approval_of(family)
+        narrowed = whole.authority.narrowed(audience=request.resources, scope=request.scope, details=request.details)
+        approval = replace(whole, authority=narrowed)
+        # Before the token is spent: a refusal leaves it as it was.
+        tokens.check_bound(client.client, client.key)
+        await tokens.check_alive(approval, client.client, env, error="invalid_grant")
+        change, fresh = families.rotated(family, settings, env)
+        if not await env.store.commit(change):
+            families.LIVE.refuse("invalid_grant", race=True)
+        return replace(approval, refresh_token=fresh)
+
+    return Grant(TYPE, parse, approve)
