@@ -105,15 +105,12 @@ class Opened:
 
 
 def _header(compact: str, error: str, bytes_max: int) -> JsonObject:
-    """The header of a message, once its five parts have their form."""
+    """The header of a message in five parts of bounded size."""
     try:
         parts = compact.split(".", 5) if len(compact) <= bytes_max else []
-        if len(parts) != 5 or len(parts[0]) > HEADER_MAX or parts[1]:  # direct agreement has no encrypted key
-            raise Malformed("not a compact JWE of direct agreement")
-        head, _, iv, _, tag = map(b64u_bytes, parts)
-        if len(iv) != _IV_BYTES or len(tag) != _TAG_BYTES:
-            raise Malformed("an initialization vector has 12 bytes, and a tag 16")
-        return json_object(head)
+        if len(parts) != 5 or len(parts[0]) > HEADER_MAX:
+            raise Malformed("not a compact JWE")
+        return json_object(b64u_bytes(parts[0]))
     except Malformed as problem:
         COMPACT_JWE.refuse(error, problem=str(problem))
 
@@ -130,13 +127,21 @@ def _check_header(header: JsonObject, encs: frozenset[str], error: str) -> None:
         ec_public(epk)
     except ValueError as problem:
         EPHEMERAL_POINT.refuse(error, problem=str(problem))
-    for name in ("apu", "apv"):
-        party = header.get(name, "")
-        try:
+
+
+def _check_parts(compact: str, header: JsonObject, error: str) -> None:
+    try:
+        _, encrypted_key, iv, text, tag = compact.split(".")
+        if encrypted_key:
+            raise Malformed("direct agreement has no encrypted key")
+        b64u_bytes(text)
+        if len(b64u_bytes(iv)) != _IV_BYTES or len(b64u_bytes(tag)) != _TAG_BYTES:
+            raise Malformed("an initialization vector has 12 bytes, and a tag 16")
+        for party in (header.get("apu", ""), header.get("apv", "")):
             if not isinstance(party, str) or len(b64u_bytes(party)) > PARTY_MAX:
-                raise Malformed("a party's information is a short text")
-        except Malformed as problem:
-            COMPACT_JWE.refuse(error, problem=str(problem), member=name)
+                raise Malformed("the information on a party is a short text")
+    except Malformed as problem:
+        COMPACT_JWE.refuse(error, problem=str(problem))
 
 
 def decrypt(
@@ -148,6 +153,7 @@ def decrypt(
     """
     header = _header(compact, error, bytes_max)
     _check_header(header, encs, error)
+    _check_parts(compact, header, error)
     kid = header.get("kid")
     for key in [key for key in keys if kid is None or key.kid == kid][:KEYS_MAX]:
         plaintext = key.opens(compact)

@@ -38,7 +38,7 @@ def parse(compact: str, *, bytes_max: int = COMPACT_MAX, header_max: int = HEADE
     if len(compact) > bytes_max:
         raise Malformed("too large for a JWS")
     parts = compact.encode("ascii", "replace").split(b".", 3)  # a "?" for any foreign letter: no letter of base64url
-    if len(parts) != 3 or not all(parts):
+    if len(parts) != 3 or not parts[0] or not parts[2]:
         raise Malformed("not a compact JWS")
     head, body, signature = parts
     if len(head) > header_max:

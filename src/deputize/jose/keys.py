@@ -39,6 +39,12 @@ _ED25519_ORDER_8: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027
 # The y of every point whose order is 8 or less. With such a "key", a signature holds for texts that nobody signed.
 _ED25519_WEAK: Final = frozenset({0, 1, _ED25519_PRIME - 1, _ED25519_ORDER_8, _ED25519_PRIME - _ED25519_ORDER_8})
 _EXPONENT_MAX: Final = 2**32
+# The moduli of one maker's chips are powers of 65537 modulo each of these primes, and can be factored (CVE-2017-15361).
+# One in 2^27 honest moduli looks so too.
+_ROCA: Final = tuple(
+    (prime, frozenset(pow(65537, power, prime) for power in range(prime)))
+    for prime in (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+)
 _AKP_PUBLIC: Final[Mapping[str, Callable[[bytes], PublicKeyObject]]] = {
     "ML-DSA-44": mldsa.MLDSA44PublicKey.from_public_bytes,
     "ML-DSA-65": mldsa.MLDSA65PublicKey.from_public_bytes,
@@ -140,6 +146,8 @@ def _rsa_public(jwk: Mapping[str, object]) -> PublicKeyObject:
         raise Malformed("an RSA modulus has 2048 to 8192 bits")
     if not 2 < e < _EXPONENT_MAX or e % 2 == 0:
         raise Malformed("an RSA exponent is odd, above 2 and below 2^32")
+    if all(n % prime in powers for prime, powers in _ROCA):
+        raise Malformed("an RSA modulus that can be factored")
     return rsa.RSAPublicNumbers(e, n).public_key()
 
 
