@@ -20,7 +20,7 @@ SYNC = @echo 'Setting up .venv: $(1)'; \
 # Say nothing, unless it fails.
 QUIETLY = @out=$$($(1) 2>&1) || { printf '%s\n' "$$out"; exit 1; }
 
-.PHONY: help demo test test-slow check bench bench-quick fuzz docs serve clean
+.PHONY: help demo test test-slow check bench bench-quick interop fuzz docs serve clean
 .PHONY: check-format check-lint check-types check-imports check-docs
 
 help: ## List the verbs
@@ -51,6 +51,9 @@ bench: .venv/.bench ## Measure against peers and the raw limit; writes var/bench
 
 bench-quick: .venv/.bench ## The same in under two minutes, with fewer rounds
 	@$(BIN)/python -m benchmarks.run --quick $(ARGS)
+
+interop: .venv/.bench ## Meet foreign clients, Authlib's and npm openid-client, with a real server
+	@$(BIN)/python -m pytest -q tests/interop $(ARGS)
 
 docs: .venv/.dev ## Write docs/rules.md and docs/specs.md from the code
 	@$(BIN)/python -m tools.docs
