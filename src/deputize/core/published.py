@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from deputize.core.ports import Env
 from deputize.core.rules import Fault
@@ -11,7 +11,18 @@ from deputize.core.wire import Call, JsonObject, Malformed
 
 T = TypeVar("T")
 
-KEPT_MAX = 256  # documents held by one `Published`; the oldest goes first
+V = TypeVar("V")
+
+KEPT_MAX: Final = 256  # documents held by one `Published`; the oldest goes first
+TRIED_MAX: Final = 4 * KEPT_MAX  # and marks of when a URL was tried: whoever may name one may name many
+
+
+def _note(table: dict[str, V], key: str, value: V, at_most: int) -> None:
+    """Put an entry in as the newest."""
+    table.pop(key, None)
+    while len(table) >= at_most:
+        del table[next(iter(table))]
+    table[key] = value
 
 
 @dataclass(slots=True)
@@ -38,29 +49,38 @@ class Published(Generic[T]):
     _kept: dict[str, _Kept[T]] = field(default_factory=dict)
     _tried_at: dict[str, Instant] = field(default_factory=dict)
 
+    def fresh(self, url: str, now: Instant) -> T | None:
+        """What is kept and needs no other look yet: nothing to wait for."""
+        kept = self._kept.get(url)
+        return kept.value if kept and 0 <= now - kept.fetched_at < self.keep else None
+
     async def get(self, url: str, env: Env, *, named: str | None = None, fresher: bool = False) -> T:
         """The document at `url`. `fresher` asks for another look (an unknown key id), within `again_after`."""
         now = env.clock()
         kept = self._kept.get(url)
+        if kept and now - kept.fetched_at >= self.keep * 12:
+            kept = None  # the last good answer outlives a short outage of the peer, not a long one
         tried_at = self._tried_at.get(url)
         rested = tried_at is None or not 0 <= now - tried_at < self.again_after
         if kept and (not rested or (not fresher and 0 <= now - kept.fetched_at < self.keep)):
             return kept.value
         if not kept and not rested:
             raise Fault(f"{url} was out of reach a moment ago", retry=True)
-        self._tried_at[url] = now
+        if kept:
+            self._tried(url, now)  # others make do with what is kept while this one looks
         try:
             value = await self._fetched(url, named or url, env)
         except Fault:
-            if kept and now - kept.fetched_at < self.keep * 12:
-                return kept.value  # the last good answer outlives a short outage of the peer, not a long one
+            self._tried(url, now)
+            if kept:
+                return kept.value
             raise
-        while len(self._kept) >= KEPT_MAX:
-            oldest = next(iter(self._kept))
-            del self._kept[oldest]
-            self._tried_at.pop(oldest, None)
-        self._kept[url] = _Kept(value, now)
+        self._tried(url, now)
+        _note(self._kept, url, _Kept(value, now), KEPT_MAX)
         return value
+
+    def _tried(self, url: str, now: Instant) -> None:
+        _note(self._tried_at, url, now, TRIED_MAX)
 
     async def _fetched(self, url: str, named: str, env: Env) -> T:
         reply = await env.fetch(

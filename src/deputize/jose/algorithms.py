@@ -22,12 +22,14 @@ class Algorithm:
     """A JWS algorithm (RFC 7518, RFC 9864, RFC 9964): its name, the keys it fits, and what it does with them.
 
     `signs(key, data)` gives the signature as JWS has it; `checks(key, signature, data)` raises on a bad one. The
-    key's kind was held against `kty` and `crv` when it was loaded.
+    key's kind was held against `kty` and `crv` when it was loaded. `digest` is the hash that goes with it elsewhere
+    (an ID token's `at_hash`), if one is agreed on.
     """
 
     name: str
     kty: str
     crv: str | None
+    digest: str | None
     new: Callable[[], PrivateKeyObject]
     signs: Callable[[Any, bytes], bytes]
     checks: Callable[[Any, bytes, bytes], None]
@@ -73,7 +75,7 @@ def _ecdsa(name: str, crv: str, curve: ec.EllipticCurve, digest: hashes.HashAlgo
             raise InvalidSignature
         key.verify(ecdsa_der(r, s), data, scheme)
 
-    return Algorithm(name, "EC", crv, lambda: ec.generate_private_key(curve), signs, checks)
+    return Algorithm(name, "EC", crv, digest.name, lambda: ec.generate_private_key(curve), signs, checks)
 
 
 def _ed25519() -> Algorithm:
@@ -83,7 +85,7 @@ def _ed25519() -> Algorithm:
     def checks(key: ed25519.Ed25519PublicKey, signature: bytes, data: bytes) -> None:
         key.verify(signature, data)
 
-    return Algorithm("Ed25519", "OKP", "Ed25519", ed25519.Ed25519PrivateKey.generate, signs, checks)
+    return Algorithm("Ed25519", "OKP", "Ed25519", "sha512", ed25519.Ed25519PrivateKey.generate, signs, checks)
 
 
 def _rsa(name: str, scheme: padding.AsymmetricPadding) -> Algorithm:
@@ -95,7 +97,9 @@ def _rsa(name: str, scheme: padding.AsymmetricPadding) -> Algorithm:
     def checks(key: rsa.RSAPublicKey, signature: bytes, data: bytes) -> None:
         key.verify(signature, data, scheme, digest)
 
-    return Algorithm(name, "RSA", None, lambda: rsa.generate_private_key(65537, RSA_BITS_MIN), signs, checks)
+    return Algorithm(
+        name, "RSA", None, digest.name, lambda: rsa.generate_private_key(65537, RSA_BITS_MIN), signs, checks
+    )
 
 
 def _ml_dsa(name: str, new: Callable[[], MlDsaPrivateKey]) -> Algorithm:
@@ -107,7 +111,7 @@ def _ml_dsa(name: str, new: Callable[[], MlDsaPrivateKey]) -> Algorithm:
     def checks(key: MlDsaPublicKey, signature: bytes, data: bytes) -> None:
         key.verify(signature, data)
 
-    return Algorithm(name, "AKP", None, new, signs, checks)
+    return Algorithm(name, "AKP", None, None, new, signs, checks)
 
 
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551

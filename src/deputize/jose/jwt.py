@@ -1,12 +1,13 @@
 """Verifying means stating everything that is expected: an `Expectation` goes in, a `VerifiedJwt` comes out."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from deputize.core.rules import Rule
 from deputize.core.values import Instant, Seconds
-from deputize.core.wire import JsonObject, Malformed, json_object
+from deputize.core.wire import JsonObject, Malformed, b64u, json_object
 from deputize.jose import jws
 from deputize.jose.algorithms import BY_NAME
 from deputize.jose.keys import KeySet, PrivateKey, PublicKey
@@ -189,6 +190,18 @@ def _check_times(claims: JsonObject, expected: Expectation, now: Instant) -> Non
         BRIEF.refuse(expected.error, exp=exp)
     if expected.age_max is not None and iat is not None and iat < now - expected.age_max:
         BRIEF.refuse(expected.error, iat=iat)
+
+
+def half_hash(text: str, alg: str) -> str:
+    """The `at_hash`, `c_hash` or `s_hash` of a text beside a token in `alg` (OpenID Connect Core, 3.1.3.6).
+
+    Raises Malformed where no hash is agreed on: what cannot be checked is not good.
+    """
+    row = BY_NAME.get(alg)
+    if row is None or row.digest is None:
+        raise Malformed("an algorithm with which no hash goes")
+    digest = hashlib.new(row.digest, text.encode()).digest()
+    return b64u(digest[: len(digest) // 2])
 
 
 def sign(claims: JsonObject, key: PrivateKey, *, typ: str, header: JsonObject | None = None) -> str:
