@@ -78,7 +78,8 @@ class Secret:
         return self._text
 
     def matches(self, other: str) -> bool:
-        return hmac.compare_digest(self._text.encode(), other.encode("utf-8", "surrogatepass"))
+        own, told = (text.encode("utf-8", "surrogatepass") for text in (self._text, other))
+        return hmac.compare_digest(own, told)
 
     def __repr__(self) -> str:
         return "Secret(…)"
