@@ -1,0 +1,1 @@
+"""The agent gateway: it holds tokens, so that agents do not."""

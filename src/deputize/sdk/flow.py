@@ -26,12 +26,16 @@ Flow: TypeAlias = Generator[Call | Wait, Reply, T]
 WAITED: Final = Reply(status=0)
 
 
-async def arun(flow: Flow[T], env: Env) -> T:
-    """Run a flow over `env.fetch`. A call that fails is thrown into the flow as the Fault that it is."""
+async def arun(flow: Flow[T], env: Env, *, waiting: Callable[[], None] = lambda: None) -> T:
+    """Run a flow over `env.fetch`. A call that fails is thrown into the flow as the Fault that it is.
+
+    `waiting` is called before each wait: there it is known that the answer is not in yet.
+    """
     try:
         step = next(flow)
         while True:
             if isinstance(step, Wait):
+                waiting()
                 await anyio.sleep(step.seconds)
                 step = flow.send(WAITED)
                 continue
