@@ -54,6 +54,7 @@ class Thumb:
     login: str
     password: str
     http: httpx2.Client = field(init=False)
+    seen: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.http = httpx2.Client(base_url=self.issuer, follow_redirects=True, timeout=10, trust_env=False)
@@ -64,12 +65,13 @@ class Thumb:
         if reply.status_code != 200 or reply.url.path == "/sign-in":
             raise Fault(f"{self.login} cannot sign in")
 
-    def next_ask(self, *, seconds_max: float, seen: frozenset[str] = frozenset()) -> str:
-        """The address of the next ask that waits and was not seen yet."""
+    def next_ask(self, *, seconds_max: float) -> str:
+        """The address of the next ask that was not seen yet."""
         end = time.monotonic() + seconds_max
         while time.monotonic() < end:
             for link in self._page("/inbox").links:
-                if re.fullmatch(r"/asks/[A-Za-z0-9_-]+", link) and link not in seen:
+                if re.fullmatch(r"/asks/[A-Za-z0-9_-]+", link) and link not in self.seen:
+                    self.seen.add(link)
                     return link
             time.sleep(0.05)
         raise Fault("no ask came")

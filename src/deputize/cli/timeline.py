@@ -3,9 +3,12 @@
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from deputize.adapters.sqlite import SqliteStore
 from deputize.core.ports import Event
+
+TOLD: Final = ("decision", "method", "path", "status", "error", "via")
 
 
 def timeline(folder: Path) -> list[str]:
@@ -32,5 +35,5 @@ async def _events(path: Path) -> list[Event]:
 def _line(event: Event) -> str:
     at = datetime.fromtimestamp(event.at, UTC).strftime("%H:%M:%S")
     who = f"{event.client} for {event.person}" if event.person and event.client else event.client or event.person
-    told = ", ".join(f"{name} {value}" for name, value in event.told.items() if value)
-    return f"{at}  {who}: {event.what}{f' ({told})' if told else ''}"
+    told = " ".join(event.told[name] for name in TOLD if event.told.get(name))
+    return f"{at}  {who:26} {event.what.replace('_', ' '):20} {told}".rstrip()

@@ -65,7 +65,7 @@ async def seed(env: Env, issuer: str, files: DevFiles, places: DevPlaces = DevPl
         "pharmacy", {"issuer": issuer, "resource": places.pharmacy, "name": "Madrid Pharmacy", "key": _new_key()}
     )
     jwks = _jwks(pharmacy["key"])
-    scopes = {READ: "read your prescriptions", ORDER: "prepare orders of your medicine (each order is asked about)"}
+    scopes = {READ: "read your prescriptions", ORDER: "prepare orders (you will be asked about each)"}
     await _once(env, Resource(key=places.pharmacy, name="Madrid Pharmacy", scopes=scopes, jwks=jwks))
     await _once(
         env,
