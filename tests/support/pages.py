@@ -169,6 +169,12 @@ async def send(browser: httpx2.AsyncClient, path: str, *, shown_at: str = "", **
     return await browser.post(path, data={"token": token_on(shown), **fields}, headers=SAME_ORIGIN)
 
 
+def copied(cookies_of: httpx2.AsyncClient, into: httpx2.AsyncClient) -> None:
+    """Somebody has another's cookies."""
+    for cookie in cookies_of.cookies.jar:
+        into.cookies.jar.set_cookie(cookie)
+
+
 def field_on(page: httpx2.Response, name: str) -> str:
     """The value of a hidden field."""
     found = re.search(rf'name="{name}" value="([^"]*)"', page.text)
@@ -182,5 +188,6 @@ def token_on(page: httpx2.Response) -> str:
 
 def text_of(page: httpx2.Response) -> str:
     """What is to be read on it: without tags, spaces as one."""
-    main = page.text.partition("<main")[2] or page.text
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", "<" + main)).split())
+    main = page.text.partition('<main id="main" tabindex="-1">')[2] or page.text
+    whole = re.sub(r"</?(?:b|bdi|time)\b[^>]*>", "", main)  # these stand within a sentence
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", whole)).split())

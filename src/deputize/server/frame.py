@@ -15,7 +15,7 @@ from deputize.core.rules import Fault, Refusal
 from deputize.core.values import Issuer, Subject
 from deputize.core.wire import Form, Headers
 from deputize.oauth.client import Person
-from deputize.server import assets, http, session, views
+from deputize.server import assets, http, refusals, session, views
 from deputize.server.assets import Asset
 from deputize.server.session import Cookie, Session
 
@@ -114,7 +114,7 @@ class Frame:
     async def form(self, request: Request) -> Form:
         """The form that was sent: bounded, each field once, and from one of our own pages in this very session."""
         inbound = await http.inbound(request.scope, request.receive, self.issuer.text)
-        form = inbound.form()
+        form = inbound.form() if inbound.body else Form()
         session.check_form(inbound.headers, self.issuer, self.cookie.value_in(inbound.headers), form.get("token"))
         return form
 
@@ -148,7 +148,7 @@ class Frame:
 
     # --- how it says no ---------------------------------------------------------------------------------------------
 
-    async def refusal(self, request: Request, view: views.RefusalView, **headers: str) -> Response:
+    async def refusal(self, request: Request, view: refusals.RefusalView, **headers: str) -> Response:
         """A page that says what cannot be, and what to do now."""
         try:
             visitor = await self.visitor(request)
@@ -173,19 +173,19 @@ class Frame:
         if refusal is None:
             raise problem
         http.note_refusal(refusal, request.scope["path"])
-        view = views.refusal_view(_STATUS.get(refusal.error, 400))
+        view = refusals.refusal_view(_STATUS.get(refusal.error, 400))
         return await self.refusal(request, view, **retry_after(refusal))
 
     async def failed(self, request: Request, problem: Exception) -> Response:
         retry = isinstance(problem, Fault) and problem.retry
         http.log.error("failed", path=request.scope["path"], what=str(problem))
         headers = {"Retry-After": str(_AGAIN_IN)} if retry else {}
-        return await self.refusal(request, views.refusal_view(503 if retry else 500), **headers)
+        return await self.refusal(request, refusals.refusal_view(503 if retry else 500), **headers)
 
     async def not_here(self, request: Request, problem: Exception) -> Response:
         status = problem.status_code if isinstance(problem, HTTPException) else 500
         headers = dict((problem.headers or {}) if isinstance(problem, HTTPException) else {})
-        return await self.refusal(request, views.refusal_view(status), **headers)
+        return await self.refusal(request, refusals.refusal_view(status), **headers)
 
     async def gone(self, request: Request, problem: Exception) -> Response:
         """Nobody is there to read this."""
@@ -195,7 +195,7 @@ class Frame:
     async def broken(self, request: Request, problem: Exception) -> Response:
         """A bug: said in general here, and left to be logged by whoever runs us."""
         del request, problem
-        return self.page("refusal.html", Visitor(None), status=500, view=views.refusal_view(500))
+        return self.page("refusal.html", Visitor(None), status=500, view=refusals.refusal_view(500))
 
 
 def headers_of(request: Request) -> Headers:

@@ -18,7 +18,7 @@ from deputize.oauth.asking import Ask
 from deputize.oauth.client import Client, Resource
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.standing import Standing
-from deputize.server import http, people, session, views
+from deputize.server import http, people, refusals, session, views
 from deputize.server.frame import Frame, SignedIn, SignedOut, Visitor, onward_of, retry_after
 from deputize.server.people import Hashing
 from deputize.server.people import Settings as PeopleSettings
@@ -112,7 +112,9 @@ class Pages:
         return answer if visitor.cookie else self.frame.with_cookie(answer, value)
 
     def _sign_in(self, value: str, onward: str, *, status: int = 200, login: str = "", problem: str = "") -> Response:
-        view = views.SignInView(onward=onward, token=session.form_token(value), login=login, problem=problem)
+        view = views.SignInView(
+            onward=onward, token=session.form_token(value), login=views.shown(login), problem=problem
+        )
         return self.frame.page("sign_in.html", Visitor(None), status=status, view=view)
 
     async def sign_in(self, request: Request) -> Response:
@@ -121,14 +123,14 @@ class Pages:
         value = visitor.cookie or ""
         onward, login, password = onward_of(form.get("next") or ""), form.get("login"), form.get("password")
         if login is None or password is None:
-            return self._sign_in(value, onward, status=400, login=login or "", problem=views.BOTH)
+            return self._sign_in(value, onward, status=400, login=login or "", problem=refusals.BOTH)
         address = request.client.host if request.client else ""
         try:
             person = await people.check_password(self.env, login, password, address, self.settings.people, self.hashing)
         except Refusal as refusal:
             http.note_refusal(refusal, request.scope["path"])
             waits = retry_after(refusal)
-            status, problem = (429, views.too_fast(waits["Retry-After"])) if waits else (403, views.WRONG)
+            status, problem = (429, refusals.too_fast(waits["Retry-After"])) if waits else (403, refusals.WRONG)
             answer = self._sign_in(value, onward, status=status, login=login, problem=problem)
             answer.headers.update(waits)
             return answer
@@ -222,7 +224,7 @@ class Pages:
         except Refusal as refusal:
             if refusal.rule is standings.NOT_TAKEN_BACK:
                 told = await asking.read_out(ask, self.env)
-                return await self.frame.refusal(request, views.taken_back_view(told.who))
+                return await self.frame.refusal(request, refusals.taken_back_view(told.who))
             if refusal.rule is not asking.ANSWERED_ONCE:
                 raise
             current = await self._found(request, who)

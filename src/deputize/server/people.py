@@ -3,8 +3,9 @@
 import hashlib
 import ipaddress
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar, TypeVarTuple
 
 from anyio import CapacityLimiter, to_thread
 from argon2 import PasswordHasher
@@ -69,6 +70,10 @@ class Throttle(Record):
     not_before: Instant
 
 
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
 class Hashing:
     """argon2id in threads: few at once and few waiting, so that signing in never starves anything else."""
 
@@ -77,20 +82,19 @@ class Hashing:
             time_cost=settings.time_cost, memory_cost=settings.memory_kib, parallelism=settings.lanes
         )
         self._at_once = CapacityLimiter(settings.hashing_at_once)
-        self._queue = settings.hashing_queue
+        self._room = settings.hashing_at_once + settings.hashing_queue
+        self._inside = 0
         self._nobodys = self._hasher.hash(b"")  # for logins that nobody has: they take as long as the others
 
     async def hashed(self, password: str) -> str:
         """The password as it is kept."""
-        self._refuse_a_crowd()
-        return await to_thread.run_sync(self._hasher.hash, _normal(password), limiter=self._at_once)
+        return await self._in_turn(self._hasher.hash, _normal(password))
 
     async def matches(self, kept: str | None, password: str) -> bool:
         """Whether this is the password that was kept; the same work where none was."""
         plain = _normal(password)
         typed = plain if plain and len(plain) <= PASSWORD_BYTES_MAX else None
-        self._refuse_a_crowd()
-        right = await to_thread.run_sync(self._verify, kept or self._nobodys, typed or b"\0", limiter=self._at_once)
+        right = await self._in_turn(self._verify, kept or self._nobodys, typed or b"\0")
         return right and kept is not None and typed is not None
 
     def is_dated(self, kept: str) -> bool:
@@ -103,9 +107,14 @@ class Hashing:
         except (Argon2Error, InvalidHashError):
             return False
 
-    def _refuse_a_crowd(self) -> None:
-        if self._at_once.statistics().tasks_waiting >= self._queue:
+    async def _in_turn(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        if self._inside >= self._room:
             raise Fault("too many people are signing in at once", retry=True)
+        self._inside += 1
+        try:
+            return await to_thread.run_sync(work, *args, limiter=self._at_once)
+        finally:
+            self._inside -= 1
 
 
 def _normal(password: str) -> bytes:

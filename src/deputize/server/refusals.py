@@ -1,0 +1,84 @@
+"""What a person reads where something cannot be: why, and what to do now."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from deputize.oauth.asking import minutes
+from deputize.server.views import shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalView:
+    """What cannot be, why, and what to do now: a link with its words."""
+
+    status: int
+    title: str
+    says: str
+    link: str = "/"
+    link_says: str = "Go to the inbox"
+
+
+WRONG: Final = "This login and password do not belong together. Please check both and try again."
+BOTH: Final = "Please type your login and your password."
+
+
+def too_fast(seconds: str) -> str:
+    """To be told after too many failures."""
+    return f"There were too many attempts. Please wait {minutes(int(seconds))}, then try again."
+
+
+_OUT_OF_DATE: Final = (
+    "The page that this came from is out of date, or was not one of ours. Nothing was changed. "
+    "Please open the page again and repeat what you wanted to do."
+)
+
+REFUSALS: Final[dict[int, RefusalView]] = {
+    view.status: view
+    for view in (
+        RefusalView(
+            status=400,
+            title="That did not arrive whole",
+            says="Something in what your browser sent could not be read. Nothing was changed. Please try again.",
+        ),
+        RefusalView(status=403, title="Nothing was changed", says=_OUT_OF_DATE),
+        RefusalView(
+            status=404,
+            title="There is nothing here",
+            says="This address leads nowhere, or to something that is not yours. Questions also disappear from here "
+            "some time after they were answered.",
+        ),
+        RefusalView(status=405, title="Nothing was changed", says="This page cannot be used that way."),
+        RefusalView(
+            status=429,
+            title="Not so fast",
+            says="There were too many attempts. Please wait a little, then try again.",
+        ),
+        RefusalView(
+            status=500,
+            title="Something went wrong here",
+            says="The mistake is ours, and it was noted. If you were answering a question, look into your inbox to see "
+            "whether your answer arrived.",
+        ),
+        RefusalView(
+            status=503,
+            title="Please try again in a moment",
+            says="The server cannot do this right now. If you were answering a question, look into your inbox to see "
+            "whether your answer arrived.",
+        ),
+    )
+}
+
+
+def refusal_view(status: int) -> RefusalView:
+    return REFUSALS.get(status) or REFUSALS[500 if status >= 500 else 400]
+
+
+def taken_back_view(who: str) -> RefusalView:
+    """The person wants to allow what they have stopped."""
+    return RefusalView(
+        status=403,
+        title="This cannot be allowed at the moment",
+        says=f"You have taken back what {shown(who)} may do. To allow this, first let it ask again under My agents.",
+        link="/agents",
+        link_says="Go to My agents",
+    )
