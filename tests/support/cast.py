@@ -1,9 +1,9 @@
 """Who plays in the tests' world: builders of records, and the ports that are not in `tests.support.ports`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from deputize.core.ports import Notice, Question, Verdict
+from deputize.core.ports import Add, Append, Change, Notice, Question, Record, Store, Verdict
 from deputize.core.rules import Fault
 from deputize.core.values import Instant, Seconds
 from deputize.core.wire import Call, JsonObject, Reply, json_bytes
@@ -14,6 +14,8 @@ from deputize.oauth.authority import Authority
 from deputize.oauth.client import Client
 from deputize.oauth.details import content_digest
 from deputize.oauth.grants import ciba, token_exchange, transaction
+
+R = TypeVar("R", bound=Record)
 
 NOW = 1_764_000_000
 PHARMACY, INSURER = "https://api.pharmacy.example", "https://api.insurer.example"
@@ -134,3 +136,34 @@ class OpenPolicy:
 
     async def may(self, question: Question) -> Verdict:
         return Verdict(allowed=self.denied.isdisjoint({question.does, question.client}), because="a test's own policy")
+
+
+@dataclass
+class BrokenStore:
+    """Another store, whose disk is full for records of the kinds in `breaks`, read or written."""
+
+    store: Store
+    breaks: frozenset[str]
+
+    def _break(self, kind: str) -> None:
+        if kind in self.breaks:
+            raise Fault("the disk is full: /canary/path", retry=True)
+
+    async def read(self, kind: type[R], key: str) -> R | None:
+        self._break(kind.kind)
+        return await self.store.read(kind, key)
+
+    async def select(self, kind: type[R], where: str, equals: str, *, after: str = "", limit: int = 100) -> list[R]:
+        self._break(kind.kind)
+        return await self.store.select(kind, where, equals, after=after, limit=limit)
+
+    async def commit(self, *changes: Change) -> bool:
+        for change in changes:
+            self._break(change.record.kind if isinstance(change, Add | Append) else change.new.kind)
+        return await self.store.commit(*changes)
+
+    async def sweep(self, now: Instant) -> int:
+        return await self.store.sweep(now)
+
+    async def close(self) -> None:
+        await self.store.close()

@@ -235,6 +235,10 @@ class World:
     async def get(self, path: str, headers: HeaderItems = (), *, method: str = "GET") -> Answer:
         return await self.send(method, path, headers, b"")
 
+    async def app_get(self, path: str) -> Answer:
+        """GET a path of the host, wherever on it the issuer lies."""
+        return await request(self.app, "GET", self.here.issuer.origin + path, ())
+
     async def send(self, method: str, path: str, headers: HeaderItems, *chunks: bytes) -> Answer:
         """One request through the application, its body in these chunks."""
         return await request(self.app, method, self.here.issuer.at(path), headers, chunks)

@@ -18,11 +18,6 @@ DETAILS_MAX: Final = 8
 DETAILS_BYTES_MAX: Final = 16 * 1024
 
 DETAILS = Rule("RFC 9396", "5", "Each authorization detail has a type that is known here, and the fields of that type.")
-TEXT = Rule(
-    "Deputize",
-    "details",
-    "A text that a person is shown is short, on one line, and without control or direction marks.",
-)
 
 _DIGEST: Final = re.compile(r"sha-256=:[A-Za-z0-9+/]{43}=:")
 _METHOD: Final = re.compile(r"[A-Z]{1,16}")

@@ -1,0 +1,189 @@
+"""uvicorn's HTTP/1.1 with what it leaves open closed: bounds, deadlines, framing that two readers agree on.
+
+To be given to `uvicorn.Config(http=GuardedProtocol)`. httptools already refuses most of what smuggles (two lengths, a
+length beside chunks, folded lines, bare line feeds). Beyond that, this refuses what RFC 9112 tells it to, never lets a
+trailer pass for a header, and ends what takes too long. HTTP/2 is not spoken, and an `Upgrade` is ignored.
+"""
+
+import asyncio
+from asyncio.events import TimerHandle
+from typing import Any, Final
+
+import httptools
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from deputize.server.http import HEADER_BYTES_MAX, HEADERS_MAX
+
+HEAD_SECONDS: Final = 10.0
+BODY_SECONDS: Final = 20.0
+TARGET_BYTES_MAX: Final = 16 * 1024
+PIPELINED_MAX: Final = 16
+
+
+class _Bad(Exception):
+    """Makes the parser stop."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    head_seconds = HEAD_SECONDS
+    body_seconds = BODY_SECONDS
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._status = 400
+        self._deadline: TimerHandle | None = None
+        self._in_body = False
+        self._header_bytes = 0
+        self._fields = 0
+        self._silent = 0  # bytes that the parser swallowed without a word: a name, a value, an extension without end
+        self._spoke = False
+        self._running: RequestResponseCycle | None = None
+
+    # --- the connection ---
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        super().connection_made(transport)
+        self._until(self.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._until(None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if self._deadline is None:  # the first bytes after a pause, be they only line feeds before a request
+            self._until(self.head_seconds)
+        self._spoke = False
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as ignored:  # RFC 9110, 7.8: a server may ignore it, and go on
+                data = data[ignored.args[0] :]
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                return
+            else:
+                break
+        self._silent = 0 if self._spoke else self._silent + len(data)
+        if self._silent > HEADER_BYTES_MAX:
+            self._status = 431
+            self.send_400_response("Too much without an end.")
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, with the status that was found; then nothing more is read."""
+        self._until(None)
+        running, broken = self._running, self.cycle if self._in_body else None
+        if running is not None and running is not broken and not running.response_complete:
+            # A good request went before: its answer is its own, and the last.
+            self.pipeline.clear()
+            running.keep_alive = False
+            self.flow.pause_reading()
+            return
+        head = (
+            STATUS_LINE[self._status],
+            b"content-type: text/plain; charset=utf-8\r\n",
+            b"content-length: %d\r\n" % len(msg),
+            b"cache-control: no-store\r\nconnection: close\r\n\r\n",
+        )
+        if broken is None or not broken.response_started:
+            self.transport.write(b"".join(head) + msg.encode("ascii"))
+        self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    # --- deadlines ---
+
+    def _until(self, seconds: float | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = None if seconds is None else self.loop.call_later(seconds, self._too_late, seconds)
+
+    def _too_late(self, seconds: float) -> None:
+        self._deadline = None
+        if self.flow.read_paused:  # it is we who do not listen at the moment
+            self._until(seconds)
+        elif not self.transport.is_closing():
+            self.transport.close()
+
+    # --- what the parser tells ---
+
+    def _refuse(self, status: int) -> None:
+        self._status = status
+        raise _Bad
+
+    def on_message_begin(self) -> None:
+        self._spoke = True
+        self._in_body = False
+        self._header_bytes = self._fields = 0
+        self._until(self.head_seconds)
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._spoke = True
+        super().on_url(url)
+        if len(self.url) > TARGET_BYTES_MAX:
+            self._refuse(414)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._spoke = True
+        self._fields += 1
+        self._header_bytes += len(name) + len(value)
+        if self._fields > HEADERS_MAX or self._header_bytes > HEADER_BYTES_MAX:
+            self._refuse(431)
+        if not self._in_body:  # a trailer comes after everything was decided: no field of ours may come so late
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._spoke = True
+        self._check_framing()
+        self._in_body = True
+        self._until(self.body_seconds)
+        super().on_headers_complete()
+
+    def _check_framing(self) -> None:
+        version = self.parser.get_http_version()
+        if version not in {"1.0", "1.1"}:
+            self._refuse(505)
+        told: dict[bytes, list[bytes]] = {}
+        for name, value in self.headers:
+            told.setdefault(name, []).append(value)
+        hosts = len(told.get(b"host", ()))
+        if hosts > 1 or (hosts == 0 and version == "1.1"):  # RFC 9112, 3.2
+            self._refuse(400)
+        coding = told.get(b"transfer-encoding")
+        if coding is not None and (version == "1.0" or [one.lower() for one in coding] != [b"chunked"]):
+            self._refuse(400)  # RFC 9112, 6.1: faulty framing, or a coding that nobody here undoes
+        has_body = coding is not None or told.get(b"content-length", [b"0"]) != [b"0"]
+        if self.parser.should_upgrade() and has_body:
+            self._refuse(400)  # the parser would take the body for the next request
+        if len(self.pipeline) >= PIPELINED_MAX:
+            self._refuse(400)
+
+    def on_chunk_header(self) -> None:
+        self._spoke = True
+
+    def on_chunk_complete(self) -> None:
+        self._spoke = True
+
+    def on_body(self, body: bytes) -> None:
+        self._spoke = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._spoke = True
+        self._in_body = False
+        self._until(None)
+        super().on_message_complete()
