@@ -58,11 +58,15 @@ def _say(value: Any) -> None:  # noqa: ANN401 (whatever JSON can say)
 
 
 @app.command()
-def serve(config: ConfigFile = None, dev: Dev = False) -> None:
+def serve(
+    config: ConfigFile = None,
+    dev: Dev = False,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="How many processes serve.")] = 1,
+) -> None:
     """Run the authorization server."""
     from deputize.cli.serving import serve_here
 
-    serve_here(config, dev=dev)
+    serve_here(config, dev=dev, workers=workers)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -55,12 +56,24 @@ def _server(one: Listening, http: type | str) -> _Server:
     )
 
 
+def _bound(one: Listening) -> socket.socket:
+    """A socket that other workers may bind beside us: the system spreads what comes over all of them."""
+    family = socket.AF_INET6 if ":" in one.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    bound.bind((one.host, one.port))
+    return bound
+
+
 async def serve(
     *listening: Listening,
     http: type | str = "auto",
+    shared: bool = False,
     when_ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until a signal says to stop; what is under way is finished first."""
+    """Serve until a signal says to stop; what is under way is finished first. `shared`: with other workers."""
+    sockets = [[_bound(one)] if shared else None for one in listening]
     servers = [_server(one, http) for one in listening]
     loop = asyncio.get_running_loop()
 
@@ -71,8 +84,8 @@ async def serve(
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop)
     async with asyncio.TaskGroup() as group:
-        for server in servers:
-            group.create_task(server.serve())
+        for server, bound in zip(servers, sockets, strict=True):
+            group.create_task(server.serve(bound))
         while not all(server.started or server.should_exit for server in servers):  # noqa: ASYNC110 (no event)
             await asyncio.sleep(0.005)
         if not any(server.should_exit for server in servers):

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from deputize.cli import ask, running
 from deputize.cli.running import Listening
+from deputize.cli.workers import Workers
 from deputize.compose import dev as dev_records
 from deputize.compose import observe
 from deputize.compose.parts import ServerParts, local_env, server_parts
@@ -26,6 +27,7 @@ from deputize.oauth.client import Person
 from deputize.server.app import management_app, protocol_app
 from deputize.server.pages import PageSettings, pages
 from deputize.server.people import check_password
+from deputize.server.wire_guard import GuardedProtocol
 
 T = TypeVar("T")
 
@@ -33,18 +35,21 @@ DEV_FOLDER: Final = Path("var/dev")
 err: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def serve_here(config: Path | None, *, dev: bool) -> None:
+def serve_here(config: Path | None, *, dev: bool, workers: int) -> None:
     """Run the server until it is told to stop."""
     settings = load(config, dev=dev)
     observe.configure(level="info")
-    running.run(lambda: _serve(settings))
+    if workers == 1:
+        running.run(lambda: _serve(settings))
+    else:
+        Workers(workers, lambda index: running.run(lambda: _serve(settings, worker=index))).run()
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, *, worker: int | None = None) -> None:
     parts = server_parts(settings)
     here, env = parts.here, parts.env
     people = {}
-    if settings.dev:
+    if settings.dev and not worker:  # where there are several, the first makes the demo's records for all
         places = dev_records.DevPlaces(
             pharmacy=os.environ.get("DEPUTIZE_DEV_PHARMACY", dev_records.PHARMACY),
             gateway=os.environ.get("DEPUTIZE_DEV_GATEWAY", dev_records.GATEWAY),
@@ -54,6 +59,8 @@ async def _serve(settings: Settings) -> None:
     server = settings.server
 
     def ready() -> None:
+        if worker:
+            return
         err.print(f"[bold]Deputize[/] is at {here.issuer.text}  (inbox: {here.issuer.at('/inbox')})")
         for login, told in people.items():
             err.print(f"  {told['name']} signs in as [bold]{login}[/] with {told['password']}")
@@ -62,6 +69,8 @@ async def _serve(settings: Settings) -> None:
         await running.serve(
             Listening(app, server.host, server.port),
             Listening(management_app(env), server.host, server.management_port),
+            http=GuardedProtocol,
+            shared=worker is not None,
             when_ready=ready,
         )
 
@@ -126,6 +135,12 @@ def gateway_here(config: Path, port: int | None, store: Path, *, dev: bool) -> N
     running.run(lambda: _gateway(configured, port, store))
 
 
+class _GatewayProtocol(GuardedProtocol):
+    """As strict about framing; but an upload may take its time."""
+
+    body_seconds = 600.0
+
+
 async def _gateway(configured: Configured, port: int | None, store: Path) -> None:
     env = local_env(store, allowed_origins=configured.origins)
     url = urlsplit(configured.settings.url.text)
@@ -138,4 +153,4 @@ async def _gateway(configured: Configured, port: int | None, store: Path) -> Non
 
     async with running.sweeping(env):
         listening = Listening(app, url.hostname or "127.0.0.1", port or url.port or 9410)
-        await running.serve(listening, when_ready=ready)
+        await running.serve(listening, http=_GatewayProtocol, when_ready=ready)
