@@ -154,8 +154,8 @@ def _signer(parsed: jws.Jws, keys: KeySet, expected: Expectation) -> PublicKey:
 
 def _check_types(claims: JsonObject, expected: Expectation) -> None:
     for name in _TEXTS:
-        value = claims.get(name)
-        if value is not None and (type(value) is not str or not value or "\x00" in value):
+        value = claims.get(name, "absent")
+        if type(value) is not str or not value or "\x00" in value:
             CLAIMS.refuse(expected.error, claim=name)
     for name in _TIMES:
         value = claims.get(name, 0)
@@ -169,7 +169,7 @@ def _check_types(claims: JsonObject, expected: Expectation) -> None:
 def _check_audience(claims: JsonObject, expected: Expectation) -> None:
     told = claims.get("aud")
     listed = [told] if isinstance(told, str) else told
-    if told is not None and (
+    if "aud" in claims and (
         not isinstance(listed, list) or not listed or not all(isinstance(name, str) for name in listed)
     ):
         CLAIMS.refuse(expected.error, claim="aud")
