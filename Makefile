@@ -39,7 +39,8 @@ test: .venv/.dev ## Run the tests (ARGS="tests/jose -k replay")
 test-slow: .venv/.dev ## Run the tests that take their time
 	@$(BIN)/python -m pytest -q -m slow --timeout=900 $(ARGS)
 
-fuzz: .venv/.dev ## Run the properties on many more examples than `test` does
+fuzz: .venv/.dev ## Try a million mutated tokens, and the properties on many more examples than `test` does
+	@$(BIN)/python -W error -m fuzz.jose
 	@$(BIN)/python -m pytest -q -p tests.support.fuzz --timeout=3600 tests/properties $(ARGS)
 
 check: .venv/.dev ## Format, lint, types, import contracts, docs in step; tells of all that fail
