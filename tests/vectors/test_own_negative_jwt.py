@@ -70,9 +70,9 @@ def accepted(told: Any, case: Any) -> bool:
 @each("own-negative", attacks)
 def test_an_attack_fails_and_what_is_good_passes(case: Any) -> None:
     told, attack = case
-    begun = time.perf_counter()
+    begun = time.process_time()
     passes = accepted(told, attack)
-    assert time.perf_counter() - begun < min(SECONDS_MAX, attack.get("max_ms", 2000) / 1000)
+    assert time.process_time() - begun < min(SECONDS_MAX, attack.get("max_ms", 2000) / 1000)
     assert passes is (attack["result"] == "accept" and attack["id"] not in BY_POLICY)
 
 
