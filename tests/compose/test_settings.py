@@ -1,0 +1,89 @@
+"""One file, all mistakes at once, nothing unknown, nothing that contradicts itself."""
+
+from pathlib import Path
+
+import pytest
+
+from deputize.compose.settings import Mistakes, load, origins
+
+
+def a_file(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "deputize.toml"
+    path.write_text(text)
+    return path
+
+
+def test_without_a_file_the_defaults_hold_in_dev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load(dev=True)
+    assert settings.server.issuer == "http://127.0.0.1:9400"
+    assert settings.server.host == "127.0.0.1"
+
+
+def test_the_file_mirrors_the_modules(tmp_path: Path) -> None:
+    path = a_file(tmp_path, '[server]\nissuer = "https://as.example"\n[oauth.asking]\ninterval = 5\n')
+    settings = load(path)
+    assert (settings.server.issuer, settings.oauth.asking.interval) == ("https://as.example", 5)
+
+
+def test_the_environment_has_the_last_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEPUTIZE_OAUTH__ASKING__INTERVAL", "7")
+    path = a_file(tmp_path, '[server]\nissuer = "https://as.example"\n[oauth.asking]\ninterval = 5\n')
+    assert load(path).oauth.asking.interval == 7
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    text = '[server]\nport = "many"\nprot = 1\n[oauth.tokens]\nlief = 3\n[nowhere]\nx = 1\n'
+    with pytest.raises(Mistakes) as told:
+        load(a_file(tmp_path, text))
+    lines = "\n".join(told.value.lines)
+    assert "server.port:" in lines
+    for unknown in ("server.prot", "oauth.tokens.lief", "nowhere"):
+        assert f"{unknown}: no such setting" in lines
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('[server]\nissuer = "http://127.0.0.1:9400"', "server.issuer: http is for --dev only"),
+        ('[server]\nissuer = "https://as.example/"', "server.issuer:"),
+        ('[server]\nissuer = "https://as.example"\n[oauth.tokens]\nlife = 0', "oauth.tokens.life: at least 1"),
+        ('[server]\nissuer = "https://as.example"\n[drafts]\nnix = true', "drafts.nix: no such specification"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(tmp_path: Path, text: str, line: str) -> None:
+    with pytest.raises(Mistakes) as told:
+        load(a_file(tmp_path, text))
+    assert any(one.startswith(line) for one in told.value.lines)
+
+
+def test_dev_is_refused_for_a_plain_address_of_the_world(tmp_path: Path) -> None:
+    with pytest.raises(Mistakes):
+        load(a_file(tmp_path, '[server]\nissuer = "http://as.example"'), dev=True)
+
+
+def test_a_file_that_is_named_and_not_there_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(Mistakes):
+        load(tmp_path / "nowhere.toml")
+
+
+def test_a_file_that_is_no_toml_is_a_mistake_and_not_a_traceback(tmp_path: Path) -> None:
+    with pytest.raises(Mistakes):
+        load(a_file(tmp_path, "[server"))
+
+
+def test_individual_drafts_and_house_profiles_are_off_until_named(tmp_path: Path) -> None:
+    path = a_file(tmp_path, '[server]\nissuer = "https://as.example"')
+    assert "txn-challenge" not in load(path).drafts_on
+    assert "rfc7523bis" in load(path).drafts_on
+    named = a_file(tmp_path, '[server]\nissuer = "https://as.example"\n[drafts]\ntxn-challenge = true\n')
+    assert "txn-challenge" in load(named).drafts_on
+
+
+def test_it_is_told_where_each_value_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEPUTIZE_SERVER__PORT", "9500")
+    path = a_file(tmp_path, '[server]\nissuer = "https://as.example"')
+    told = {name: (value, place) for name, value, place in origins(path, load(path))}
+    assert told["server.issuer"] == ("https://as.example", str(path))
+    assert told["server.port"] == (9500, "environment")
+    assert told["keys.alg"] == ("ES256", "default")
