@@ -1,7 +1,4 @@
-"""A pharmacy's API behind the guard: reading is for those whom its server vouches for, each order is asked about.
-
-python examples/pharmacy_api.py FILE     (`deputize serve --dev` makes var/dev/pharmacy.json)
-"""
+"""A pharmacy's API behind the guard, `python examples/pharmacy_api.py FILE`: each order is asked about."""
 
 import json
 import sys
@@ -16,17 +13,19 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from deputize import Guard, PrivateKey, guard_env
-from deputize.resource import Operation
+from deputize.resource import Operation, json_object
 
 PRICES = {"Ibuprofen 400 mg": Decimal("12.40") / 30, "Loratadine 10 mg": Decimal("5.70") / 20}
-own = json.loads(Path(sys.argv[1]).read_text())
+own = json.loads(Path(sys.argv[1]).read_text())  # `deputize serve --dev` makes one: var/dev/pharmacy.json
 orders: list[dict[str, object]] = []
 
 
 def describe_order(body: bytes) -> Operation:
-    """What this order is, made from the very bytes that would be carried out."""
-    order = json.loads(body)
-    medicine, quantity = order["medicine"], order["quantity"]
+    """What this order is, made from the very bytes that would be carried out. Nothing in them is left unsaid."""
+    order = json_object(body)
+    if set(order) != {"medicine", "quantity"}:
+        raise ValueError("an order has a medicine and a quantity, and no more")
+    medicine, quantity = str(order["medicine"]), order["quantity"]
     if medicine not in PRICES or not isinstance(quantity, int) or not 0 < quantity <= 1000:
         raise ValueError("not something that can be ordered")
     amount = {"value": str((PRICES[medicine] * quantity).quantize(Decimal("0.01"))), "currency": "EUR"}

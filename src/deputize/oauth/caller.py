@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from deputize.core.ports import Add, Record
 from deputize.core.rules import Rule
@@ -132,22 +132,21 @@ def _binding(jkt: str | None) -> JsonObject:
 
 
 def _caller(verified: jwt.VerifiedJwt, key: BoundKey | None) -> Caller:
-    claims = verified.claims
-    audience = claims["aud"]
-    txn = claims.get("txn")
-    scope = claims.get("scope")
+    claims: Mapping[str, Any] = verified.claims  # its texts and times have their types: `verify` has held them
+    audience, scope, txn = claims["aud"], claims.get("scope"), claims.get("txn")
+    told = claims.get("authorization_details")
     return Caller(
-        subject=Subject(verified.text("sub")),
-        client=ClientId(verified.text("client_id")),
+        subject=Subject(claims["sub"]),
+        client=ClientId(claims["client_id"]),
         actor=from_claim(claims.get("act"), error="invalid_token"),
         authority=Authority(
-            audience=frozenset([audience] if isinstance(audience, str) else audience),  # type: ignore[call-overload]  # verify held it
-            scope=frozenset(scope.split()) if isinstance(scope, str) else frozenset(),
-            details=details(claims.get("authorization_details", []), error="invalid_token"),
-            until=verified.instant("exp"),
+            audience=frozenset((audience,) if isinstance(audience, str) else audience),
+            scope=frozenset(scope.split()) if scope else frozenset(),
+            details=() if told is None else details(told, error="invalid_token"),
+            until=Instant(int(claims["exp"])),
         ),
         key=key,
-        jti=verified.text("jti"),
+        jti=claims["jti"],
         txn=txn if isinstance(txn, str) else None,
         claims=claims,
     )

@@ -1,0 +1,69 @@
+"""The one authorization server that an API trusts: its keys, and what it knows of a token now."""
+
+from dataclasses import dataclass, field
+
+from deputize.core.ports import Env
+from deputize.core.published import Published
+from deputize.core.rules import Fault, Rule
+from deputize.core.values import Instant
+from deputize.core.wire import Call, Malformed, form_bytes
+from deputize.jose.algorithms import ALL
+from deputize.jose.keys import KeySet, PrivateKey
+from deputize.oauth import assertion, metadata
+from deputize.oauth.caller import Credentials
+
+STILL_STANDS = Rule("RFC 7662", "2.2", "The token is active: neither ended, nor revoked, nor taken back by the person.")
+
+_FORM = (("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json"))
+
+
+@dataclass(slots=True, kw_only=True)
+class TrustedServer:
+    """A server by its issuer identifier. Its documents are kept for a while; what it says of a token never is."""
+
+    issuer: str
+    env: Env
+    _documents: Published[metadata.ServerMetadata] = field(
+        default_factory=lambda: Published(read=metadata.read_server, names_itself="issuer")
+    )
+    _key_sets: Published[KeySet] = field(default_factory=lambda: Published(read=KeySet.from_jwks))
+    _at: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._at = metadata.well_known(self.issuer, metadata.OAUTH_WELL_KNOWN)
+
+    async def keys(self, shown: Credentials, now: Instant) -> KeySet:
+        """Its keys; where it has none of this name, another look may help. Raises Fault rather than do without."""
+        url = (await self._document(now)).jwks_uri
+        keys = self._key_sets.fresh(url, now) or await self._key_sets.get(url, self.env)
+        if shown.jws.alg in ALL and not keys.candidates(shown.jws.kid, shown.jws.alg):
+            keys = await self._key_sets.get(url, self.env, fresher=True)
+        return keys
+
+    async def confirm(self, shown: Credentials, now: Instant, *, client_id: str, key: PrivateKey) -> None:
+        """Hold a token against what the server knows at this moment, or refuse it. Raises Fault without an answer."""
+        url = (await self._document(now)).introspection_endpoint
+        if url is None:
+            raise Fault(f"{self.issuer} has no introspection endpoint")
+        signed = assertion.make(client_id, key, audience=self.issuer, jti=self.env.random(128), now=now)
+        form = (
+            ("token", shown.token),
+            ("token_type_hint", "access_token"),
+            ("client_assertion_type", assertion.TYPE),
+            ("client_assertion", signed),
+        )
+        reply = await self.env.fetch(Call(method="POST", url=url, headers=_FORM, body=form_bytes(form)))
+        if reply.status != 200:
+            raise Fault(f"{url} answered {reply.status}", retry=True)
+        try:
+            active = reply.json_object().get("active")
+        except Malformed as problem:
+            raise Fault(f"{url}: {problem}") from None
+        if active is False:
+            STILL_STANDS.refuse("invalid_token")
+        if active is not True:
+            raise Fault(f"{url} did not say whether the token is active")
+
+    async def _document(self, now: Instant) -> metadata.ServerMetadata:
+        kept = self._documents.fresh(self._at, now)
+        return kept or await self._documents.get(self._at, self.env, named=self.issuer)
