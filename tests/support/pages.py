@@ -7,12 +7,10 @@ from typing import Any
 
 import httpx2
 
-from deputize.adapters.key_file import FileSigner
 from deputize.adapters.memory import MemoryStore
 from deputize.adapters.policy import SettingsPolicy
-from deputize.core.ports import Add, Clock, Env, Notice, Random, Store
+from deputize.core.ports import Add, Clock, Env, Random, Store
 from deputize.core.values import Instant, Issuer, Seconds
-from deputize.jose.keys import PrivateKey
 from deputize.oauth import asking, details
 from deputize.oauth.asking import Ask, Waiting
 from deputize.oauth.authority import Authority
@@ -24,7 +22,7 @@ from deputize.server import people
 from deputize.server.app import protocol_app
 from deputize.server.http import Asgi
 from deputize.server.pages import PageSettings, pages
-from tests.support.issuer import AppFetch
+from tests.support.cast import ClosedFetch, KeySigner, QuietNotify
 from tests.support.ports import CountingRandom, FixedClock
 
 ISSUER = "https://as.example"
@@ -46,16 +44,6 @@ CALL = details.http_call("POST", f"{PHARMACY}/orders", b'{"item":"ibuprofen-400"
 SENTENCE = "pharmacy-bot wants to order 30 × Ibuprofen 400 mg for €12.40 from Madrid Pharmacy, once, within 5 minutes."
 
 
-class Told:
-    """Remembers whom it told what."""
-
-    def __init__(self) -> None:
-        self.notices: list[Notice] = []
-
-    async def tell(self, notice: Notice) -> None:
-        self.notices.append(notice)
-
-
 class World:
     """One server with its people. Each `browser()` is somebody's own: it keeps its cookies."""
 
@@ -69,14 +57,13 @@ class World:
         settings: PageSettings = PageSettings(people=QUICK),
     ) -> None:
         self.fixed = FixedClock()
-        key = PrivateKey.generate()
         self.env = Env(
             clock=clock or self.fixed,
             random=random or CountingRandom(),
             store=store or MemoryStore(),
-            fetch=AppFetch(),
-            signer=FileSigner(key.kid, (key,)),
-            notify=Told(),
+            fetch=ClosedFetch(),
+            signer=KeySigner(),
+            notify=QuietNotify(),
             policy=SettingsPolicy(),
         )
         self.here = AuthorizationServer(issuer=Issuer(issuer), grants=GRANTS, methods=METHODS)

@@ -41,7 +41,7 @@ def origin_of(bound: socket.socket) -> str:
 async def served(app: Asgi, bound: socket.socket) -> AsyncIterator[None]:
     """The application answers on the socket until the block ends."""
     said: Any = app  # uvicorn has names of its own for the same ASGI
-    config = uvicorn.Config(said, log_level="warning", access_log=False, lifespan="off", server_header=False)
+    config = uvicorn.Config(said, log_level="warning", access_log=False, lifespan="off", ws="none", server_header=False)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     try:
