@@ -35,9 +35,10 @@ class Guard:
     """Admits to an API only calls that it has named, by callers that its authorization server vouches for.
 
     `resource` is the API's identifier, the audience of its tokens; `issuer` the one server whose tokens it accepts.
-    With a `key` the guard asks that server at each call whether the token still stands (unless `live=False`), and
-    may ask for approval of single calls. `dpop_required` refuses bearer tokens. Raises ValueError where one of these
-    leaves a gap.
+    With a `key` (the one that the server knows for the client and the resource of this name) the guard asks that
+    server at each call whether the token still stands, and may ask for approval of single calls. Without one, or with
+    `live=False`, what is taken back ends with the token and not before. `dpop_required` refuses bearer tokens.
+    Raises ValueError where one of these leaves a gap.
     """
 
     def __init__(
