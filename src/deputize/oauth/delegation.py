@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deputize.core.rules import Rule
-from deputize.core.values import Subject
+from deputize.core.values import ClientId, Issuer, Subject
 from deputize.core.wire import JsonObject
 
 DEPTH_MAX: Final = 5
@@ -33,6 +33,10 @@ class Actor:
     @property
     def depth(self) -> int:
         return 1 + (self.before.depth if self.before else 0)
+
+    def is_of(self, issuer: Issuer, client: ClientId) -> bool:
+        """Whether it is this client of this server, and not one that another server calls so."""
+        return str(self.subject) == client and self.issuer in {None, issuer.text}
 
     def followed_by(self, subject: Subject, *, error: str) -> "Actor":
         """The chain with one more actor, outermost."""

@@ -79,8 +79,8 @@ async def approve(request: Request, client: AuthenticatedClient, issuer: Issuer,
         _hold_key(acting, client)
         if acting.client != client.id or acting.approval.subject is not None:
             ACTOR_ITSELF.refuse("invalid_request")
-        named = Subject(client.id)
-        if actor is None or actor.subject != named:
+        if actor is None or not actor.is_of(issuer, client.id):
+            named = Subject(client.id)
             actor = actor.followed_by(named, error="invalid_request") if actor else Actor(subject=named)
         roots = (*roots, *acting.roots, acting.jti)
     if len(roots) > ROOTS_MAX:
@@ -103,7 +103,7 @@ async def approve(request: Request, client: AuthenticatedClient, issuer: Issuer,
 
 
 def _hold_key(token: tokens.Token, client: AuthenticatedClient) -> None:
-    if token.jkt is not None and (client.key is None or client.key.jkt != token.jkt):
+    if token.jkt is not None and (client.key is None or client.key.name != token.jkt):
         KEY_SHOWN.refuse("invalid_request")
 
 

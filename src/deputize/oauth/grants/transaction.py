@@ -83,7 +83,7 @@ async def begin(
         TARGET_KNOWN.refuse("invalid_target")
     if told.until <= now:  # our own clock: an ask that nobody can answer is not made
         jwt.UNEXPIRED.refuse("invalid_grant")
-    if told.actor is not None and told.actor.subject != client.client.key:
+    if told.actor is not None and not told.actor.is_of(issuer, client.id):
         NAMES_THE_PRESENTER.refuse("invalid_grant", act=told.actor.subject)
     person = await env.store.read(Person, told.subject)
     if person is None or person.disabled_at is not None:
@@ -104,7 +104,7 @@ async def begin(
         reason=told.reason,
         actor=told.actor,
         txn=told.txn,
-        jkt=client.key.jkt if client.key else None,
+        jkt=client.key.name if client.key else None,
     )
     once = Presented(key=seen, client=client.id, ask=wanted.key, expires_at=wanted.expires_at)
     earlier = await env.store.read(Presented, seen)

@@ -1,0 +1,117 @@
+"""What servers and resources say of themselves, made and read."""
+
+from typing import Any
+
+import pytest
+
+from deputize.oauth import metadata
+from deputize.oauth.client_auth import secret
+from deputize.oauth.grants import client_credentials
+from deputize.oauth.server import AuthorizationServer
+from tests.support.cast import PHARMACY, READ
+from tests.support.world import World, a_world
+
+GOOD: dict[str, Any] = {
+    "issuer": "https://as.example/one",
+    "token_endpoint": "https://as.example/one/token",
+    "jwks_uri": "https://as.example/one/jwks",
+    "revocation_endpoint": "https://as.example/one/revoke",
+    "scopes_supported": ["openid"],
+}
+
+
+async def test_a_server_says_what_its_tables_hold(world: World) -> None:
+    told = (await world.get("/.well-known/oauth-authorization-server")).json
+    assert told["grant_types_supported"] == [grant.type for grant in world.here.grants]
+    assert told["token_endpoint_auth_methods_supported"] == [method.name for method in world.here.methods]
+    assert told["id_token_signing_alg_values_supported"] == ["ES256"]
+    for name, value in told.items():
+        if name.endswith("_endpoint") or name == "jwks_uri":
+            answer = await world.send("GET", value.removeprefix(world.here.issuer.text), ())
+            assert answer.status in {200, 405}, f"{name} is not there"
+    assert "none" not in str(told)
+    assert "authorization_endpoint" not in told
+
+
+async def test_what_is_off_is_not_told(world: World) -> None:
+    bare = AuthorizationServer(
+        issuer=world.here.issuer, grants=(client_credentials.GRANT,), methods=(secret.POST_METHOD,)
+    )
+    told = metadata.of_server(bare)
+    assert told["token_endpoint_auth_methods_supported"] == ["client_secret_post"]
+    for name in told:
+        assert "backchannel" not in name
+        assert "transaction" not in name
+        assert not name.endswith("auth_signing_alg_values_supported")
+
+
+async def test_a_server_reads_its_own_document() -> None:
+    async with a_world(issuer="https://as.example/one") as world:
+        read = metadata.read_server(metadata.of_server(world.here))
+        assert read.issuer == "https://as.example/one"
+        assert read.token_endpoint == "https://as.example/one/token"
+        assert read.transaction_authorization_endpoint == "https://as.example/one/transaction"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"issuer": None},
+        {"issuer": 7},
+        {"issuer": "http://as.example"},
+        {"issuer": "https://as.example/one?x"},
+        {"issuer": "https://as.example/"},
+        {"token_endpoint": None},
+        {"token_endpoint": "https://evil.example/token"},
+        {"token_endpoint": "https://as.example.evil.example/token"},
+        {"token_endpoint": "https://as.example:8443/token"},
+        {"token_endpoint": "http://as.example/token"},
+        {"token_endpoint": "/token"},
+        {"token_endpoint": ["https://as.example/token"]},
+        {"jwks_uri": None},
+        {"jwks_uri": "https://evil.example/jwks"},
+        {"revocation_endpoint": "https://evil.example/revoke"},
+        {"introspection_endpoint": "https://as.example@evil.example/"},
+        {"backchannel_authentication_endpoint": "javascript:x"},
+    ],
+    ids=str,
+)
+def test_a_document_that_sends_us_elsewhere_is_not_read(more: dict[str, Any]) -> None:
+    assert metadata.read_server(GOOD).revocation_endpoint == "https://as.example/one/revoke"
+    with pytest.raises(ValueError, match=r".+"):
+        metadata.read_server({**GOOD, **more})
+
+
+def test_a_resource_says_where_to_go_and_leaves_out_what_is_empty() -> None:
+    told = metadata.of_resource(
+        PHARMACY,
+        issuer="https://as.example",
+        name="P",
+        scopes=frozenset({READ}),
+        jwks_uri="https://x",
+        dpop_required=True,
+    )
+    assert (told["resource"], told["authorization_servers"], told["scopes_supported"]) == (
+        PHARMACY,
+        ["https://as.example"],
+        [READ],
+    )
+    assert told["dpop_bound_access_tokens_required"] is True
+    assert told["txn_challenge_jwks_uri"] == told["jwks_uri"] == "https://x"
+    bare = metadata.of_resource(
+        PHARMACY, issuer="https://as.example", name="P", scopes=frozenset(), jwks_uri=None, dpop_required=False
+    )
+    assert not any(name.startswith(("scopes", "jwks", "txn", "dpop_bound")) for name in bare)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "where"),
+    [
+        ("https://a.example", "https://a.example/.well-known/x"),
+        ("https://a.example/", "https://a.example/.well-known/x"),
+        ("https://a.example/one/two", "https://a.example/.well-known/x/one/two"),
+        ("https://a.example:8443/one?q=1", "https://a.example:8443/.well-known/x/one?q=1"),
+    ],
+)
+def test_the_suffix_goes_between_host_and_path(identifier: str, where: str) -> None:
+    assert metadata.well_known(identifier, "/.well-known/x") == where
