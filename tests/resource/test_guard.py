@@ -436,7 +436,7 @@ async def test_py_17_users_do_not_mix() -> None:
 async def test_ds_09_hostile_texts_take_no_time() -> None:
     world = World()
     long = 100_000
-    begun = time.perf_counter()
+    begun = time.process_time()
     for headers in (
         [("authorization", "Bearer " + "a." * long)],
         [("authorization", "Bearer " + " " * long + "x")],
@@ -448,7 +448,7 @@ async def test_ds_09_hostile_texts_take_no_time() -> None:
     for path in ("/" * long, "/." * long, "/%2e" * long, "/a" * long):
         assert await world.raw(path, path.encode(), token="x") == 400
     assert await world.raw("/orders", b"/orders", query=b"a&" * long, token="x") == 401
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 async def test_py_11_a_caller_that_is_cut_off_spends_at_most_once() -> None:
