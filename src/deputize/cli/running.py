@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,12 +24,22 @@ SWEEP_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """Files of the certificate, of its key, and of the authorities whose certificates clients may show."""
+
+    certificate: str
+    key: str
+    authorities: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Listening:
     """An application and where it listens."""
 
     app: Asgi
     host: str
     port: int
+    tls: Tls | None = None
 
 
 class _Server(uvicorn.Server):
@@ -52,6 +63,10 @@ def _server(one: Listening, http: type | str) -> _Server:
             server_header=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=DRAIN_SECONDS,
+            ssl_certfile=one.tls.certificate if one.tls else None,
+            ssl_keyfile=one.tls.key if one.tls else None,
+            ssl_ca_certs=one.tls.authorities if one.tls else None,
+            ssl_cert_reqs=ssl.CERT_OPTIONAL if one.tls and one.tls.authorities else ssl.CERT_NONE,
         )
     )
 

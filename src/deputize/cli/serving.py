@@ -13,12 +13,12 @@ import typer
 from rich.console import Console
 
 from deputize.cli import ask, running
-from deputize.cli.running import Listening
+from deputize.cli.running import Listening, Tls
 from deputize.cli.workers import Workers
 from deputize.compose import dev as dev_records
 from deputize.compose import observe
 from deputize.compose.parts import ServerParts, local_env, server_parts
-from deputize.compose.settings import Settings, load
+from deputize.compose.settings import ServerSettings, Settings, load
 from deputize.core.rules import Fault
 from deputize.core.values import Subject
 from deputize.gateway.app import gateway_app
@@ -55,7 +55,7 @@ async def _serve(settings: Settings, *, worker: int | None = None) -> None:
             gateway=os.environ.get("DEPUTIZE_DEV_GATEWAY", dev_records.GATEWAY),
         )
         people = await dev_records.seed(env, here.issuer.text, dev_records.DevFiles(DEV_FOLDER), places)
-    app = protocol_app(here, env, pages(here, env, PageSettings()))
+    app = protocol_app(here, env, pages(here, env, PageSettings()), parts.edge)
     server = settings.server
 
     def ready() -> None:
@@ -67,12 +67,18 @@ async def _serve(settings: Settings, *, worker: int | None = None) -> None:
 
     async with running.sweeping(env):
         await running.serve(
-            Listening(app, server.host, server.port),
+            Listening(app, server.host, server.port, _tls(server)),
             Listening(management_app(env), server.host, server.management_port),
             http=GuardedProtocol,
             shared=worker is not None,
             when_ready=ready,
         )
+
+
+def _tls(server: ServerSettings) -> Tls | None:
+    if not server.tls_certificate:
+        return None
+    return Tls(server.tls_certificate, server.tls_key, server.client_authorities or None)
 
 
 def asks_of(config: Path | None, who: str, *, dev: bool) -> list[ask.Shown]:

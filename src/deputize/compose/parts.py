@@ -18,9 +18,12 @@ from deputize.compose.settings import Settings
 from deputize.core.ports import Env
 from deputize.core.values import Issuer
 from deputize.core.wire import JsonObject
-from deputize.oauth.client_auth import METHODS
+from deputize.jose.x509 import Roots, pem_ders
+from deputize.oauth.client_auth import METHODS, with_certificates
 from deputize.oauth.grants import table
+from deputize.oauth.login import Method
 from deputize.oauth.server import AuthorizationServer
+from deputize.server.edge import Edge
 
 
 class NoSigner:
@@ -75,10 +78,23 @@ async def client_env(issuer: str) -> AsyncIterator[Env]:
 
 @dataclass(frozen=True, slots=True)
 class ServerParts:
-    """An authorization server and its ports."""
+    """An authorization server and its ports; `edge` where clients' certificates can reach it."""
 
     here: AuthorizationServer
     env: Env
+    edge: Edge | None = None
+
+
+def _methods(settings: Settings) -> tuple[Method, ...]:
+    if not takes_certificates(settings):
+        return METHODS
+    authorities = settings.server.client_authorities
+    return with_certificates(Roots(pem_ders(Path(authorities).read_text())) if authorities else None)
+
+
+def takes_certificates(settings: Settings) -> bool:
+    """Whether a client's certificate can reach the server: through a trusted proxy, or by its own TLS."""
+    return bool(settings.server.proxies or (settings.server.tls_certificate and settings.server.client_authorities))
 
 
 def server_parts(settings: Settings) -> ServerParts:
@@ -88,10 +104,11 @@ def server_parts(settings: Settings) -> ServerParts:
     here = AuthorizationServer(
         issuer=Issuer(settings.server.issuer),
         grants=table(settings.oauth.refresh),
-        methods=METHODS,
+        methods=_methods(settings),
         tokens=settings.oauth.tokens,
         asks=settings.oauth.asking,
         refresh=settings.oauth.refresh,
         drafts=settings.drafts_on,
     )
-    return ServerParts(here, local_env(settings.store.path, keys=keys))
+    edge = Edge.of(settings.server.proxies) if takes_certificates(settings) else None
+    return ServerParts(here, local_env(settings.store.path, keys=keys), edge)

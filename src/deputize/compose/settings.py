@@ -20,6 +20,7 @@ from deputize.core.values import Issuer
 from deputize.oauth.asking import Settings as AskSettings
 from deputize.oauth.families import Settings as RefreshSettings
 from deputize.oauth.tokens import Settings as TokenSettings
+from deputize.server.edge import Edge
 
 FILE: Final = Path("deputize.toml")
 
@@ -34,12 +35,21 @@ class Mistakes(Fault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """Who the server is, and where it listens. `issuer` is what clients see: never taken from a request."""
+    """Who the server is, and where it listens. `issuer` is what clients see: never taken from a request.
+
+    With `tls_certificate` and `tls_key` (files) it ends TLS itself; `client_authorities` (a file) names those whose
+    certificates clients may authenticate with. `proxies` are the addresses of proxies that end TLS in front of it and
+    tell of a client's certificate (RFC 9440): nobody else's word is taken.
+    """
 
     issuer: str = "http://127.0.0.1:9400"
     host: str = "127.0.0.1"
     port: int = 9400
     management_port: int = 9401
+    tls_certificate: str = ""
+    tls_key: str = ""
+    client_authorities: str = ""
+    proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +155,12 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             yield "server.issuer: http is for --dev only; an issuer is https"
         if settings.dev and not issuer.is_loopback and not issuer.origin.startswith("https:"):
             yield "server.issuer: --dev wants https or a loopback address"
+    if bool(settings.server.tls_certificate) != bool(settings.server.tls_key):
+        yield "server.tls_certificate: it and server.tls_key come together"
+    try:
+        Edge.of(settings.server.proxies)
+    except ValueError as problem:
+        yield f"server.proxies: {problem}"
     names = {spec.name for spec in SPECS}
     for name in settings.drafts:
         if name not in names:

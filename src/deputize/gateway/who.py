@@ -25,9 +25,9 @@ async def agent(
     """
     proof = dpop.check(headers, method=method, url=url, now=env.clock())
     if proof is not None:
-        found = table.by_key(proof.key.jkt)
+        found = table.by_key(proof.key.name)
         if found is None:
-            SHOWN.refuse("invalid_token", jkt=proof.key.jkt)
+            SHOWN.refuse("invalid_token", jkt=proof.key.name)
         if not await env.store.commit(proof.once):
             dpop.PROOF_ONCE.refuse("invalid_dpop_proof")
         return found

@@ -268,7 +268,7 @@ def collected(ask: Ask, now: Instant) -> tuple[Ask, Approval | Refusal]:
 async def collect(key: str, client: AuthenticatedClient, door: str, env: Env) -> Approval:
     """Poll: the approval, once; or a refusal that says why not yet, or why never."""
     found = await env.store.read(Ask, key)
-    jkt = client.key.jkt if client.key else None
+    jkt = client.key.name if client.key else None
     # A key that was shown when asking is shown again. One that is first shown here is welcome: CIBA asks without any.
     if found is None or found.client != client.id or found.door != door or found.jkt not in {None, jkt}:
         YOURS.refuse("invalid_grant")  # the same for another client's as for one that never was

@@ -8,17 +8,30 @@ from deputize.core.wire import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class BoundKey:
-    """A proof: the sender holds the key with this thumbprint, and showed it in this very request (RFC 9449)."""
+    """A proof: the sender holds this key, and showed it in this very request.
 
-    jkt: str
+    `jkt` is the thumbprint of a DPoP key (RFC 9449), `x5t` that of a TLS certificate (RFC 8705): one of them.
+    """
+
+    jkt: str | None = None
+    x5t: str | None = None
 
     def claim(self) -> JsonObject:
         """As a `cnf` claim."""
-        return {"jkt": self.jkt}
+        return {"jkt": self.jkt} if self.jkt is not None else {"x5t#S256": self.x5t}
+
+    @property
+    def name(self) -> str:
+        """The key as a text: to be kept, and to be compared with what was kept."""
+        return self.jkt if self.jkt is not None else f"x5t:{self.x5t}"
 
 
 def thumbprint_in(claims: Mapping[str, object]) -> str | None:
-    """The `jkt` of a token's `cnf`, or None where the token is not bound."""
+    """The name of the key in a token's `cnf` (as `BoundKey.name` has it), or None where the token is not bound."""
     cnf = claims.get("cnf")
-    jkt = cnf.get("jkt") if isinstance(cnf, Mapping) else None
-    return jkt if isinstance(jkt, str) else None
+    if not isinstance(cnf, Mapping):
+        return None
+    jkt, x5t = cnf.get("jkt"), cnf.get("x5t#S256")
+    if isinstance(jkt, str):
+        return jkt
+    return f"x5t:{x5t}" if isinstance(x5t, str) else None

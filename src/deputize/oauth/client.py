@@ -35,6 +35,8 @@ class Client(Record):
     """A client. `key` is its client_id; `jwks` the JSON text of its keys; `serves` the resource that it is, if one.
 
     `auth_method` is the one method it authenticates with. `audiences` and `scope` bound what it may ever be given.
+    `certificate_subject` is the one subject that its certificates name, `certificates` are thumbprints of those that it
+    pinned, `certificate_bound` says that its tokens are bound to the certificate that it shows (RFC 8705).
     `how_known` is told to the person who is asked.
     """
 
@@ -48,6 +50,9 @@ class Client(Record):
     jwks: str = '{"keys":[]}'
     secrets: tuple[SecretHash, ...] = ()
     dpop_bound: bool = False
+    certificate_subject: str | None = None
+    certificates: frozenset[str] = frozenset()
+    certificate_bound: bool = False
     serves: str | None = None
     how_known: str = "registered by your administrator"
     disabled_at: Instant | None = None

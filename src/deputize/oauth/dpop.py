@@ -101,7 +101,7 @@ def check(
     if len(jti) > JTI_MAX:
         PROOF_ID.refuse(error, jti_length=len(jti))
     seen = b64u(hashlib.sha256(f"{key.thumbprint} {target(url)} {jti}".encode()).digest())
-    return CheckedProof(BoundKey(key.thumbprint), Add(ProofSeen(key=seen, expires_at=Instant(now + SEEN_FOR))))
+    return CheckedProof(BoundKey(jkt=key.thumbprint), Add(ProofSeen(key=seen, expires_at=Instant(now + SEEN_FOR))))
 
 
 def _plain(htu: object) -> str:

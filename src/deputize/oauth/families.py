@@ -115,7 +115,7 @@ async def hold(text: str, client: AuthenticatedClient, settings: Settings, env: 
         LIVE.refuse("invalid_grant")
     family, secret = found
     now = env.clock()
-    if family.jkt is not None and (client.key is None or client.key.jkt != family.jkt):
+    if family.jkt is not None and (client.key is None or client.key.name != family.jkt):
         KEY_SHOWN.refuse("invalid_grant")
     if family.ended_at is not None or now >= family.lives_until or now >= family.idle_until:
         LIVE.refuse("invalid_grant")

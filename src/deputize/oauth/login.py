@@ -28,12 +28,19 @@ class Method:
     """A row.
 
     `claims_to_be` gives the client_id that a request claims by this method, or None where it does not use it. `verify`
-    refuses with `invalid_client`, or gives the marks that make what was shown usable only once.
+    refuses with `invalid_client`, or gives the marks that make what was shown usable only once. `also` are further
+    registered names that it serves.
     """
 
     name: str
     claims_to_be: Callable[[Inbound, Form], str | None]
     verify: Callable[[Inbound, Form, Client, Issuer, Env], Awaitable[tuple[Add, ...]]]
+    also: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names under which clients are registered for it."""
+        return (self.name, *self.also)
 
 
 def proven(client: Client, method: str, key: BoundKey | None) -> AuthenticatedClient:

@@ -35,7 +35,7 @@ def well_known(identifier: str, suffix: str) -> str:
 def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset()) -> JsonObject:
     """What this server says of itself: only what its tables hold. `signing` is what its ID tokens are signed with."""
     at = here.issuer.at
-    methods = [method.name for method in here.methods]
+    methods = [name for method in here.methods for name in method.names]
     algs = sorted(ALL)
     told: JsonObject = {
         "issuer": here.issuer.text,

@@ -44,7 +44,7 @@ async def transaction_authorization(request: Inbound, here: AuthorizationServer,
 async def _issue(approval: Approval, client: AuthenticatedClient, here: AuthorizationServer, env: Env) -> JsonObject:
     if approval.refreshable and refresh_token.TYPE in client.client.grant_types:
         await tokens.check_alive(approval, client.client, env)
-        founded, first = families.begin(approval, client.key.jkt if client.key else None, here.refresh, env)
+        founded, first = families.begin(approval, client.key.name if client.key else None, here.refresh, env)
         await env.store.commit(founded)
         approval = replace(approval, refresh_token=first, roots=(*approval.roots, founded.record.key))
     response = await tokens.issue(approval, client.client, client.key, here.issuer, here.tokens, env)

@@ -25,7 +25,7 @@ async def introspect(request: Inbound, here: AuthorizationServer, env: Env) -> J
     if caller.client.serves not in token.approval.authority.audience and token.client != caller.id:
         return {"active": False}
     told = {name: token.claims[name] for name in _TOLD if name in token.claims}
-    return {"active": True, **told, "token_type": "DPoP" if token.jkt else "Bearer"}
+    return {"active": True, **told, "token_type": "DPoP" if token.is_dpop else "Bearer"}
 
 
 async def revoke(request: Inbound, here: AuthorizationServer, env: Env) -> None:

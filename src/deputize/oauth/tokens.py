@@ -59,6 +59,11 @@ class Token:
     roots: tuple[str, ...]
     claims: Mapping[str, object]
 
+    @property
+    def is_dpop(self) -> bool:
+        """Whether it is to be shown with a DPoP proof; one that is bound to a certificate is a Bearer token."""
+        return self.jkt is not None and not self.jkt.startswith("x5t:")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenResponse:
@@ -103,7 +108,7 @@ async def issue(
         claims["cnf"] = key.claim()
     members: JsonObject = {
         "access_token": await mint(claims, TYP, env),
-        "token_type": "DPoP" if key is not None else "Bearer",
+        "token_type": "DPoP" if key is not None and key.jkt is not None else "Bearer",
         "expires_in": until - now,
     }
     for name in ("scope", "authorization_details"):

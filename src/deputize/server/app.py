@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from deputize.oauth import metadata, token_endpoint, token_status
 from deputize.oauth.client import Client
 from deputize.oauth.server import AuthorizationServer
 from deputize.server import http
+from deputize.server.edge import Edge
 from deputize.server.http import Asgi, Receive, Scope, Send
 
 Endpoint = Callable[[Inbound, AuthorizationServer, Env], Awaitable[JsonObject | None]]
@@ -27,8 +29,11 @@ _REFUSED_OUTRIGHT: Final = {"access_denied": 403}
 STATUSES: Final[dict[str, dict[str, int]]] = {metadata.BACKCHANNEL: _REFUSED_OUTRIGHT}
 
 
-def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None) -> Asgi:
-    """The server as one ASGI application: the protocol by itself, everything else handed to `pages`."""
+def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None, edge: Edge | None = None) -> Asgi:
+    """The server as one ASGI application: the protocol by itself, everything else handed to `pages`.
+
+    `edge` says where clients' certificates come from; without one, nothing is believed to be one.
+    """
     path = urlsplit(here.issuer.text).path
     off = set() if "txn-challenge" in here.drafts else {metadata.TRANSACTION}
     if not any(grant.type == metadata.CIBA for grant in here.grants):
@@ -54,7 +59,7 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None)
         found = endpoints.get(asked)
         if found is not None:
             try:
-                answer = await _protocol(scope, receive, found, here, env)
+                answer = await _protocol(scope, receive, found, here, env, edge)
             except http.Gone:
                 return
             await http.send_out(answer, send)
@@ -69,13 +74,21 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None)
 
 
 async def _protocol(
-    scope: Scope, receive: Receive, found: tuple[Endpoint, str, dict[str, int]], here: AuthorizationServer, env: Env
+    scope: Scope,
+    receive: Receive,
+    found: tuple[Endpoint, str, dict[str, int]],
+    here: AuthorizationServer,
+    env: Env,
+    edge: Edge | None,
 ) -> Outbound:
     endpoint, url, statuses = found
     try:
         if scope["method"] != "POST":
             http.METHOD.refuse("invalid_request", method=scope["method"])
-        members = await endpoint(await http.inbound(scope, receive, url), here, env)
+        request = await http.inbound(scope, receive, url)
+        if edge is not None and (shown := edge.certificates(scope, request.headers)):
+            request = replace(request, certificate=shown[0], chain=shown[1:])
+        members = await endpoint(request, here, env)
     except Refusal as refusal:
         http.note_refusal(refusal, scope["path"])
         basic = any(name == b"authorization" for name, _ in scope["headers"])

@@ -7,7 +7,7 @@ trailer pass for a header, and ends what takes too long. HTTP/2 is not spoken, a
 
 import asyncio
 from asyncio.events import TimerHandle
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httptools
 from uvicorn._types import ASGI3Application
@@ -15,6 +15,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from deputize.server.edge import CERTIFICATE_SCOPE
 from deputize.server.http import HEADER_BYTES_MAX, HEADERS_MAX
 
 HEAD_SECONDS: Final = 10.0
@@ -49,12 +50,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self._silent = 0  # bytes that the parser swallowed without a word: a name, a value, an extension without end
         self._spoke = False
         self._running: RequestResponseCycle | None = None
+        self._certificate: bytes | None = None
 
     # --- the connection ---
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
         self._until(self.head_seconds)
+        tls = transport.get_extra_info("ssl_object")
+        self._certificate = tls.getpeercert(binary_form=True) if tls is not None else None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._until(None)
@@ -151,6 +155,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._check_framing()
         self._in_body = True
         self._until(self.body_seconds)
+        if self._certificate is not None:
+            cast("dict[str, Any]", self.scope)[CERTIFICATE_SCOPE] = self._certificate
         super().on_headers_complete()
 
     def _check_framing(self) -> None:

@@ -6,12 +6,20 @@ from deputize.core.ports import Add, Env
 from deputize.core.rules import Rule
 from deputize.core.values import Issuer
 from deputize.core.wire import Form, Inbound
+from deputize.jose.x509 import Roots
 from deputize.oauth import assertion, clients, dpop
+from deputize.oauth.binding import BoundKey
 from deputize.oauth.client import Client, SecretHash
-from deputize.oauth.client_auth import private_key_jwt, secret
+from deputize.oauth.client_auth import mtls, private_key_jwt, secret
 from deputize.oauth.login import AuthenticatedClient, Method, proven
 
 METHODS: Final[tuple[Method, ...]] = (private_key_jwt.METHOD, secret.BASIC_METHOD, secret.POST_METHOD)
+
+
+def with_certificates(roots: Roots | None) -> tuple[Method, ...]:
+    """The table where certificates reach this server; `roots` are the authorities trusted for `tls_client_auth`."""
+    return (*METHODS, mtls.method(roots))
+
 
 ONE_METHOD = Rule("RFC 6749", "2.3", "A request uses one method of client authentication.")
 AUTHENTICATED = Rule("RFC 6749", "3.2.1", "The client authenticates, with the method that it is registered for.")
@@ -37,14 +45,20 @@ async def authenticate(
         SAME_CLIENT.refuse("invalid_client")
     client = await clients.find(client_id, env)
     marks = await method.verify(request, form, client or _NOBODY, issuer, env)
-    if client is None or client.auth_method != method.name:
+    if client is None or client.auth_method not in method.names:
         AUTHENTICATED.refuse("invalid_client", method=method.name)
     proof = dpop.check(request.headers, method=request.method, url=request.url, now=env.clock())
     if proof is not None:
         marks = (*marks, proof.once)
     if marks and not await env.store.commit(*marks):
         await _refuse_replay(marks, env)
-    return proven(client, method.name, proof.key if proof else None)
+    return proven(client, client.auth_method, proof.key if proof else _certificate_key(request, client))
+
+
+def _certificate_key(request: Inbound, client: Client) -> BoundKey | None:
+    """The certificate as the key to bind to: for who authenticates with it, or is registered for it (RFC 8705, 3)."""
+    wanted = client.auth_method in mtls.NAMES or client.certificate_bound
+    return mtls.key_of(request) if wanted else None
 
 
 async def _refuse_replay(marks: tuple[Add, ...], env: Env) -> None:

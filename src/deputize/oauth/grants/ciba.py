@@ -95,7 +95,7 @@ async def begin(request: Begin, client: AuthenticatedClient, settings: asking.Se
             state=asking.Waiting(now, settings.interval),
             words=request.binding_message,
             remember=remember,
-            jkt=client.key.jkt if client.key else None,
+            jkt=client.key.name if client.key else None,
             openid=True,
         ),
         settings,
