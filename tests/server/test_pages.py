@@ -1,14 +1,18 @@
 """The pages as a browser gets them."""
 
+import hashlib
 import re
+from collections.abc import MutableMapping
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
+from typing import Any
 
 import httpx2
 import pytest
 
-from deputize.core.ports import Event, Replace
+from deputize.adapters.memory import MemoryStore
+from deputize.core.ports import Change, Event, Replace
 from deputize.core.rules import Fault, Refusal
 from deputize.core.values import ClientId, Instant, Subject
 from deputize.oauth import asking, standing
@@ -434,6 +438,15 @@ async def test_what_a_browser_may_keep_for_ever_is_named_by_what_is_in_it() -> N
         assert (await browser.get(path)).status_code == 404
 
 
+async def test_the_one_foreign_script_is_the_one_that_was_looked_at() -> None:
+    """It is htmx 2.0.11 as npm has it; whoever brings another version changes this line and looks at what it does."""
+    world = await _world()
+    browser = await world.signed_in()
+    (script,) = _Tags((await browser.get("/inbox")).text).named("script")
+    found = (await browser.get(script["src"])).content
+    assert hashlib.sha256(found).hexdigest() == "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
+
+
 async def test_pages_begin_where_the_issuer_does() -> None:
     world = await World(issuer="https://as.example/tenant").with_people()
     browser = world.browser()
@@ -508,6 +521,49 @@ async def test_a_bug_is_told_in_general() -> None:
     assert page.status_code == 500
     assert page.headers["x-frame-options"] == "DENY"
     assert "green" not in page.text
+
+
+async def test_who_goes_away_in_the_middle_of_a_form_is_no_bug() -> None:
+    world = await _world()
+    told: list[dict[str, object]] = []
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/sign-in",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/x-www-form-urlencoded")],
+        "client": ("192.0.2.1", 1),
+    }
+    begun: dict[str, object] = {"type": "http.request", "body": b"log", "more_body": True}
+    gone: dict[str, object] = {"type": "http.disconnect"}
+    messages = iter((begun, gone))
+
+    async def receive() -> dict[str, object]:
+        return next(messages)
+
+    async def hear(message: MutableMapping[str, Any]) -> None:
+        told.append(dict(message))
+
+    await world.app(scope, receive, hear)
+    assert told[0]["status"] == 400
+
+
+async def test_a_standing_that_changes_all_the_time_ends_in_a_page() -> None:
+    class Busy(MemoryStore):
+        busy = False
+
+        async def commit(self, *changes: Change) -> bool:
+            return not self.busy and await super().commit(*changes)
+
+    store = Busy()
+    world = await World(store=store).with_people()
+    browser = await world.signed_in()
+    ask = await world.asked_to_read()
+    await send(browser, f"/asks/{ask.page}", answer="allow")
+    token = token_on(await browser.get("/agents"))
+    store.busy = True
+    answer = await browser.post(f"/agents/{BOT}/take-back", data={"token": token}, headers=SAME_ORIGIN)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 
 # --- words, and who cannot see them ---------------------------------------------------------------------------------
