@@ -1,10 +1,11 @@
 """Everything real on loopback: a server with Alice and Bob, a guarded pharmacy, an API that leaks, and a gateway."""
 
 import asyncio
+import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,7 +46,7 @@ ECHO = "echo:use"
 
 
 def loopback_socket() -> socket.socket:
-    made = socket.socket()
+    made = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio sends without delay only where it knows that it is TCP
     made.bind(("127.0.0.1", 0))
     return made
 
@@ -55,31 +56,36 @@ def origin_of(bound: socket.socket) -> str:
     return f"http://{host}:{port}"
 
 
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # signals are pytest's
+
+
 @asynccontextmanager
-async def served(app: App, bound: socket.socket, **told: Any) -> AsyncIterator[None]:
-    """The application answers on the socket until the block ends."""
-    config = uvicorn.Config(
-        app,
-        **{
-            "http": GuardedProtocol,
-            "log_config": None,
-            "access_log": False,
-            "lifespan": "off",
-            "server_header": False,
-            "proxy_headers": False,
-            "timeout_graceful_shutdown": 1,
-            **told,
-        },
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[bound]))
-    while not server.started:
+async def served(*pairs: tuple[App, socket.socket], **told: Any) -> AsyncIterator[None]:
+    """Each application answers on its socket until the block ends."""
+    usual = {
+        "http": GuardedProtocol,
+        "log_config": None,
+        "access_log": False,
+        "lifespan": "off",
+        "server_header": False,
+        "proxy_headers": False,
+        "timeout_graceful_shutdown": 1,
+    }
+    servers = [_Server(uvicorn.Config(app, **{**usual, **told})) for app, _ in pairs]
+    serving = [
+        asyncio.create_task(server.serve(sockets=[bound])) for server, (_, bound) in zip(servers, pairs, strict=True)
+    ]
+    while not all(server.started for server in servers):
         await asyncio.sleep(0.001)
     try:
         yield
     finally:
-        server.should_exit = True
-        await serving
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*serving)
 
 
 async def body_of(receive: Receive) -> bytes:
@@ -296,7 +302,7 @@ async def world(
     agents: Callable[[tuple[Agent, ...]], tuple[Agent, ...]] = lambda usual: usual,
     mandates: bool = True,
     leaky: App | None = None,
-    live: bool = True,
+    watch: Callable[[App], App] = lambda app: app,
     **ports: Any,
 ) -> AsyncIterator[World]:
     """The whole world, on free ports of loopback, for as long as the block lasts."""
@@ -322,13 +328,12 @@ async def world(
         env=_env(fetch=fetches[0]),
         key=pharmacy_key,
         name="Madrid Pharmacy",
-        live=live,
         dpop_required=True,
     )
     guard.needs("GET", "/prescriptions", scope=READ)
     guard.needs("POST", "/orders", scope=ORDER, approve=describe_order)
     pharmacy, leak = Pharmacy(), Leaky()
-    gateway_env = _env(fetch=fetches[1], **ports)
+    gateway_env = _env(**{"fetch": fetches[1], **ports})
     usual = settings(Settings(url=Issuer(origins["gateway"]), hold_seconds=Seconds(10), quiet_seconds=Seconds(60)))
     shown = tuple(Agent(name=name, keys=KeySet.of(key.public())) for name, key in keys.items())
     gateway = gateway_app(
@@ -339,15 +344,14 @@ async def world(
         settings=usual,
     )
     made = World(env, gateway_env, gateway, origins["gateway"], pharmacy, leak, keys, origins)
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(served(protocol_app(here, env), bound["server"]))
-        await stack.enter_async_context(served(guard.wrap(pharmacy), bound["pharmacy"]))
-        await stack.enter_async_context(served(leaky or leak, bound["leaky"]))
-        await stack.enter_async_context(served(gateway, bound["gateway"]))
-        stack.push_async_callback(gateway.close)
-        if mandates:
-            for name in keys:
-                await made.gives_mandate(name=name)
-        yield made
-    for fetch in fetches:
-        await fetch.aclose()
+    apps: tuple[App, ...] = (watch(protocol_app(here, env)), guard.wrap(pharmacy), leaky or leak, gateway)
+    try:
+        async with served(*zip(apps, bound.values(), strict=True)):
+            if mandates:
+                for name in keys:
+                    await made.gives_mandate(name=name)
+            yield made
+            await gateway.close()
+    finally:
+        for fetch in fetches:
+            await fetch.aclose()

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deputize.core.rules import Fault, Refusal, Rule
+from deputize.core.rules import Fault, Refusal
 from deputize.core.values import Instant
 from deputize.core.wire import JsonObject, Outbound, json_bytes
 from deputize.gateway.approvals import Approval
@@ -15,6 +15,7 @@ LOOK_AGAIN: Final = 2
 _STATUS: Final = {
     "access_denied": 403,
     "expired_token": 403,
+    "gone": 410,
     "insufficient_scope": 403,
     "invalid_client": 401,
     "invalid_dpop_proof": 401,
@@ -90,11 +91,6 @@ def metadata(url: str) -> Outbound:
         ),
         body=json_bytes(told),
     )
-
-
-def denied(rule: Rule, error: str, *, status: int) -> Outbound:
-    """Say no where there is no refusal to catch."""
-    return said({"error": error, "error_description": rule.says}, status=status)
 
 
 def asking_first() -> Outbound:

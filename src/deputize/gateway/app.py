@@ -1,8 +1,8 @@
 """The ASGI face: an agent and its call come in, an answer goes out, and a line of the audit trail stays."""
 
+import asyncio
 import logging
 import re
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -12,7 +12,7 @@ from deputize.core.rules import Rule
 from deputize.core.wire import JsonObject, Outbound
 from deputize.gateway import answers, headers, who
 from deputize.gateway.approvals import Approvals
-from deputize.gateway.body import send_out
+from deputize.gateway.body import drained, send_out
 from deputize.gateway.calls import Calls, Request
 from deputize.gateway.proxy import Proxy
 from deputize.gateway.routes import Agent, Route, Table
@@ -26,6 +26,8 @@ OUR_NAME = Rule("RFC 9110", "7.4", "The Host is a name of this gateway.")
 NO_PAGE = Rule("Deputize gateway", "browsers", "No web page of another origin calls through this gateway.")
 TARGET = Rule("RFC 9112", "3.2.1", "The target of a call is a path, with or without a query.")
 BUSY = Rule("Deputize gateway", "bounds", "An agent makes so many calls at a time, and no more.")
+
+PLACE_SECONDS: Final = 0.25  # a call that is about to end still holds its place: the next one waits a moment
 
 _log = logging.getLogger("deputize.gateway")
 _QUERY: Final = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%\[\]]*")
@@ -56,7 +58,7 @@ class Gateway:
         self._upstream = Upstream(settings)
         self._proxy = Proxy(self._wallet, self._approvals, self._upstream, settings, env)
         self._calls = Calls(table, self._proxy, self._approvals, settings, env)
-        self._busy: Counter[str] = Counter()
+        self._places: dict[str, asyncio.Semaphore] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -106,6 +108,8 @@ class Gateway:
                 if out.status == 500:
                     raise
                 return
+            if out.status == 413:
+                await drained(receive)
             await send_out(out, scope["method"], send)
             if out.status == 500:
                 raise  # to the log of the server that runs us
@@ -157,13 +161,16 @@ class Gateway:
     @asynccontextmanager
     async def _place(self, agent: Agent) -> AsyncIterator[None]:
         """A place among the calls that the agent may have under way."""
-        if self._busy[agent.name] >= self._settings.calls_max:
+        places = self._places.setdefault(agent.name, asyncio.Semaphore(self._settings.calls_max))
+        try:
+            async with asyncio.timeout(PLACE_SECONDS):
+                await places.acquire()
+        except TimeoutError:
             BUSY.refuse("too_many_requests")
-        self._busy[agent.name] += 1
         try:
             yield
         finally:
-            self._busy[agent.name] -= 1
+            places.release()
 
     def _told(self, agent: Agent) -> JsonObject:
         """What an agent may know of its own routes."""

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from deputize.core.rules import Rule
 from deputize.core.wire import Headers, Outbound
@@ -10,6 +12,8 @@ from deputize.resource.asgi import Gone, Message, Receive, Send
 
 SMALL = Rule("Deputize gateway", "bounds", "The body of a call is within the size that its route takes.")
 STEADY = Rule("Deputize gateway", "bounds", "A body that was announced comes without long pauses.")
+DRAIN_MAX: Final = 256 * 1024
+DRAIN_SECONDS: Final = 1.0
 
 
 async def _next(receive: Receive, idle: float) -> Message:
@@ -55,6 +59,18 @@ async def discarded(receive: Receive, *, idle: float) -> None:
     """The end of a request that has no body."""
     while (await _next(receive, idle)).get("more_body", False):
         pass
+
+
+async def drained(receive: Receive) -> None:
+    """Take a little more of a body that was refused: who closes on one that still sends takes the answer away too."""
+    size = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while size < DRAIN_MAX:
+                message = await receive()
+                size += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 async def until_gone(receive: Receive) -> None:

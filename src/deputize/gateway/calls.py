@@ -179,7 +179,7 @@ class Calls:
         if approval.is_waiting:
             return answers.pending(approval, self.env.clock())
         if approval.answer is None:
-            return answers.denied(STILL_THERE, "gone", status=410)
+            STILL_THERE.refuse("gone")
         out = approval.answer.result()
         told = tuple(one for one in out.headers if one[0] != "deputize-approval")
         return Outbound(status=out.status, headers=(*told, ("deputize-approval", approval.id)), body=out.body)

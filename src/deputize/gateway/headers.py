@@ -16,7 +16,21 @@ SAME_PROTOCOL = Rule("RFC 9110", "7.8", "The connection stays with HTTP as it is
 COUNT_MAX: Final = 100
 BYTES_MAX: Final = 32 * 1024
 
-_LISTS: Final = frozenset({"accept", "accept-language", "if-match", "if-none-match", "prefer", "connection"})
+_LISTS: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "connection",
+        "forwarded",
+        "if-match",
+        "if-none-match",
+        "prefer",
+        "via",
+        "x-forwarded-for",
+    }
+)
 _ASKED: Final = frozenset(
     {
         "accept",

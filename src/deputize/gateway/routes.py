@@ -122,7 +122,7 @@ class Table:
     def agent(self, name: str | None) -> Agent | None:
         return next((agent for agent in self.agents if agent.name == name), None)
 
-    def by_key(self, jkt: str) -> Agent | None:
+    def by_key(self, jkt: str | None) -> Agent | None:
         return next((agent for agent in self.agents if jkt in agent.thumbprints), None)
 
     def of(self, agent: Agent) -> tuple[Route, ...]:

@@ -1,5 +1,6 @@
 """The way to the APIs: what is sent there and what comes back, byte for byte, without anything of a client's own."""
 
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
@@ -64,6 +65,8 @@ class Upstream:
         idle, connect = float(settings.idle_seconds), float(settings.connect_seconds)
         self._timeout = {"connect": connect, "read": idle, "write": idle, "pool": POOL_SECONDS}
         limits = httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=20, keepalive_expiry=5.0)
+        # At DEBUG it would write down each answer's headers, in which an API may have put what was injected.
+        logging.getLogger("httpcore2").setLevel(logging.INFO)
         self._transport = httpx2.AsyncHTTPTransport(trust_env=False, http1=True, http2=False, limits=limits, retries=0)
 
     async def send(
