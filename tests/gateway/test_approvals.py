@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import httpx2
 
@@ -10,7 +11,8 @@ from deputize.core.values import Seconds
 from deputize.gateway.approvals import ROOM, YOURS
 from deputize.gateway.calls import STILL_THERE
 from deputize.gateway.waiting import ALLOWED
-from tests.gateway.world import THIRTY, THREE_HUNDRED, world
+from deputize.resource.asgi import Scope, Send
+from tests.gateway.world import THIRTY, THREE_HUNDRED, say, world
 from tests.support.cast import OTHER
 from tests.support.proofs import lets_through, stops
 
@@ -209,3 +211,51 @@ async def test_every_call_leaves_a_line_and_no_secret() -> None:
         assert {(event.client, event.person) for event in (await here.trail())[:2]} == {("pharmacy-bot", "alice")}
         assert "in-the-query" not in repr(lines)
         assert "Ibuprofen" not in repr(lines)
+
+
+async def test_an_approval_that_is_still_open_carries_nothing() -> None:
+    async with world() as here, here.agent() as bot:
+        first = await bot.post("/pharmacy/orders", content=THIRTY, headers=LATER)
+        same = {"deputize-approval": first.json()["approval"]}
+        early = await bot.post("/pharmacy/orders", content=THREE_HUNDRED, headers=same)
+        assert (early.status_code, early.json()["approval"]) == (202, first.json()["approval"])
+        await here.answers()
+        assert (await looked(bot, first.json()["approval"])).status_code == 201
+        assert len(here.pharmacy.orders) == 1
+
+
+async def test_what_goes_wrong_while_nobody_waits_is_told_to_who_looks() -> None:
+    async def too_much(_: Scope, __: bytes, send: Send) -> None:
+        await say(send, b"x" * 2000)
+
+    small: dict[str, Any] = {"mandates": False, "settings": lambda usual: replace(usual, kept_max=1000)}
+    async with world(**small) as here, here.agent() as bot:
+        here.leaky.answer = too_much
+        name = (await bot.get("/leaky/x", headers=LATER)).json()["approval"]
+        await here.answers()
+        reply = await looked(bot, name)
+        assert (reply.status_code, reply.json()["error"]) == (502, "bad_gateway")
+        assert [event.told["decision"] for event in await here.trail()] == ["asking", "failed"]
+
+
+async def test_old_answers_are_forgotten() -> None:
+    """By the clock, whoever is interested."""
+    async with world(settings=lambda usual: replace(usual, keep_seconds=Seconds(1))) as here, here.agent() as bot:
+        name = (await bot.post("/pharmacy/orders", content=THIRTY, headers=LATER)).json()["approval"]
+        await here.answers(allow=False)
+        assert (await looked(bot, name)).status_code == 403
+        found = here.gateway._approvals._all[name]
+        found.forget_at = here.env.clock()
+        assert told(await bot.get(f"/approvals/{name}")) == (404, YOURS.says)
+
+
+async def test_a_gateway_that_stops_asks_no_more() -> None:
+    async with world() as here, here.agent() as bot:
+        held = asyncio.create_task(bot.post("/pharmacy/orders", content=THIRTY))
+        later = (await bot.post("/pharmacy/orders", content=THREE_HUNDRED, headers=LATER)).json()["approval"]
+        await here.next_ask()
+        await here.gateway.close()
+        found = here.gateway._approvals._all[later]
+        assert found.answer is not None
+        assert found.answer.cancelled()
+        assert (await held).status_code == 503

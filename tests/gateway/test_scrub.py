@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deputize.core.values import Instant
-from deputize.gateway.scrub import PROOFS_MAX, Injected, Needles, heads_of, words_of
+from deputize.gateway.scrub import PROOFS_MAX, Injected, Needles, beginning, worth
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import dpop
 
@@ -24,7 +24,8 @@ def a_token(name: str = "1") -> str:
 
 
 TOKEN = a_token()
-NEEDLES = Needles.of([words_of(TOKEN)], [heads_of(TOKEN)])
+BEGINNING = [begins for begins in [beginning(TOKEN)] if begins]
+NEEDLES = Needles([worth(TOKEN)], BEGINNING)
 PARTS = [part.encode() for part in TOKEN.split(".")[1:]]
 
 
@@ -102,7 +103,7 @@ async def test_where_nothing_was_injected_nothing_is_changed() -> None:
     async def parts() -> AsyncIterator[bytes]:
         yield TOKEN.encode()
 
-    assert [part async for part in Needles().scrubbed(parts())] == [TOKEN.encode()]
+    assert [part async for part in Needles([]).scrubbed(parts())] == [TOKEN.encode()]
 
 
 def test_tokens_are_known_until_they_end_and_proofs_for_a_while() -> None:
@@ -119,7 +120,7 @@ def test_tokens_are_known_until_they_end_and_proofs_for_a_while() -> None:
 
 
 def test_a_token_that_is_no_longer_remembered_is_known_by_how_it_begins() -> None:
-    heads = Needles.of([], [heads_of(TOKEN)])
+    heads = Needles([], BEGINNING)
     other = a_token("2")
     coded = base64.b64encode(other.encode()).decode()
     text = f'[{{"proof": "{other}", "n": 1}}, "{other.replace(".", "%2E")}", "{coded}"]'
@@ -131,7 +132,7 @@ def test_a_token_that_is_no_longer_remembered_is_known_by_how_it_begins() -> Non
 
 
 def test_an_opaque_token_is_known_as_a_whole() -> None:
-    words = Needles.of([words_of("opaque~token/of=another.server")])
+    words = Needles([worth("opaque~token/of=another.server")])
     assert words.struck(b"it is opaque~token/of=another.server!") == b"it is " + b"*" * 30 + b"!"
 
 

@@ -95,3 +95,33 @@ def test_no_route_lets_a_credential_through(name: str) -> None:
 def test_a_bound_is_a_bound(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"at least|negative"):
         replace(Settings(url=Issuer("https://gw.example")), **wrong)
+
+
+async def test_a_gateway_speaks_http_and_ends_with_its_server() -> None:
+    gateway = made(TOLD)
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    told = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+    async def receive() -> Any:
+        return next(told)
+
+    await gateway({"type": "lifespan"}, receive, send)
+    await gateway({"type": "websocket"}, receive, send)
+    assert said == [
+        {"type": "lifespan.startup.complete"},
+        {"type": "lifespan.shutdown.complete"},
+        {"type": "websocket.close", "code": 1008},
+    ]
+    with pytest.raises(ValueError, match="speak"):
+        await gateway({"type": "carrier-pigeon"}, receive, send)
+
+
+def test_an_agent_whose_client_has_no_key_has_no_route() -> None:
+    configured = read(TOLD)
+    identity = replace(configured.identity, client_keys={})
+    with pytest.raises(ValueError, match="client key"):
+        gateway_app(configured.routes, configured.agents, identity, Env(**dict.fromkeys(Env.__dataclass_fields__)))  # type: ignore[arg-type]

@@ -172,6 +172,7 @@ class World:
     leaky: Leaky
     keys: dict[str, PrivateKey]
     origins: dict[str, str]
+    api_key: PrivateKey  # both APIs'
 
     def agent(self, name: str = BOT, **told: Any) -> httpx2.AsyncClient:
         """An agent, as a client that shows its key with each call."""
@@ -343,7 +344,7 @@ async def world(
         gateway_env,
         settings=usual,
     )
-    made = World(env, gateway_env, gateway, origins["gateway"], pharmacy, leak, keys, origins)
+    made = World(env, gateway_env, gateway, origins["gateway"], pharmacy, leak, keys, origins, pharmacy_key)
     apps: tuple[App, ...] = (watch(protocol_app(here, env)), guard.wrap(pharmacy), leaky or leak, gateway)
     try:
         async with served(*zip(apps, bound.values(), strict=True)):

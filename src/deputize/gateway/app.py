@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from deputize.core.ports import Env
-from deputize.core.rules import Rule
+from deputize.core.rules import Refusal, Rule
 from deputize.core.wire import JsonObject, Outbound
 from deputize.gateway import answers, headers, who
 from deputize.gateway.approvals import Approvals
@@ -102,6 +102,8 @@ class Gateway:
             return
         except Exception as problem:
             out = answers.of(problem, metadata_url=self._metadata_url)
+            if isinstance(problem, Refusal):
+                _log.info("refused: %s: %s", problem.error, problem.rule.says)
             if out.status >= 500:
                 _log.warning("a call failed: %s: %s", type(problem).__name__, problem if out.status != 500 else "a bug")
             if begun:  # the server that runs us ends the connection: the agent knows that the answer is cut off

@@ -27,7 +27,7 @@ class Errand:
     """One call of an agent's, from when it came until it is answered.
 
     `stream` is its body where that is not kept. `asked` is the approval of just this call, once there is one under
-    way, and `until` when it ends; `txn` is the API's own name for it.
+    way, and `until` when it ends; `txn` is the API's own name for it. `likeness` is the same for the same call.
     """
 
     route: Route
@@ -38,18 +38,17 @@ class Errand:
     until: Instant | None = None
     txn: str = ""
     approval: "Approval | None" = None
+    likeness: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        call = self.call
+        told = repr((self.route.agent, self.route.prefix, call.method, call.whole_url, call.headers))
+        self.likeness = hashlib.sha256(told.encode() + hashlib.sha256(call.body or b"").digest()).digest()
 
     def was_told(self) -> None:
         """The agent gets its answer where it asked."""
         if self.approval is not None:
             self.approval.told = True
-
-    @property
-    def likeness(self) -> bytes:
-        """The same for the same call: who, where, what."""
-        call = self.call
-        told = repr((self.route.agent, self.route.prefix, call.method, call.whole_url, call.headers))
-        return hashlib.sha256(told.encode() + hashlib.sha256(call.body or b"").digest()).digest()
 
 
 @dataclass(slots=True, eq=False)
@@ -69,7 +68,7 @@ class Approval:
     def token(self) -> TokenSet | None:
         """What the person allowed; None where they have not answered yet. Raises where they did not allow it."""
         asked = self.errand.asked
-        return asked.task.result() if asked is not None and asked.task.done() else None
+        return asked.result() if asked is not None and asked.task.done() else None
 
     @property
     def is_waiting(self) -> bool:

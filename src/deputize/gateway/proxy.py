@@ -1,5 +1,6 @@
 """One call of an agent's: a token for just that, a person's word where the API wants it, and the very same bytes."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
@@ -142,10 +143,13 @@ class Proxy:
         back = self.returned(errand, answer)
         body = bytearray()
         try:
-            async for part in back.parts:
-                body += part
-                if len(body) > self.settings.kept_max:
-                    raise Unreachable("an answer too large to be kept")
+            async with asyncio.timeout(self.settings.keep_seconds):
+                async for part in back.parts:
+                    body += part
+                    if len(body) > self.settings.kept_max:
+                        raise Unreachable("an answer too large to be kept")
+        except TimeoutError:
+            raise Unreachable("an answer without an end") from None
         finally:
             await answer.close()
         plain = tuple((name, value) for name, value in back.headers if name != "content-length")

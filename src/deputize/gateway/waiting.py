@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from deputize.core.rules import Rule
+from deputize.core.rules import Fault, Rule
 
 T = TypeVar("T")
 
@@ -25,6 +25,12 @@ class Flight(Generic[T]):
         self.asking = asyncio.Event()
         self.task: asyncio.Task[T] = asyncio.create_task(work(self.asking.set))
         self.task.add_done_callback(_looked_at)
+
+    def result(self) -> T:
+        """What became of it, once it is done."""
+        if self.task.cancelled():
+            raise Fault("the gateway is stopping", retry=True)
+        return self.task.result()
 
 
 def _looked_at(task: asyncio.Task[Any]) -> None:
@@ -49,7 +55,7 @@ class Patience:
         """The result of the flight, or StillAsking. The flight goes on in any case."""
         if self.seconds is None:
             await asyncio.wait({flight.task})
-            return flight.task.result()
+            return flight.result()
         asked = asyncio.ensure_future(flight.asking.wait())
         try:
             await asyncio.wait({flight.task, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -62,7 +68,7 @@ class Patience:
             asked.cancel()
         if not flight.task.done():
             raise StillAsking
-        return flight.task.result()
+        return flight.result()
 
 
 async def ended(task: "asyncio.Task[Any] | None") -> None:
