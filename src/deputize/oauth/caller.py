@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from deputize.core.ports import Add, Record
 from deputize.core.rules import Rule
-from deputize.core.values import ClientId, Instant, Subject, scope_text
+from deputize.core.values import ClientId, Instant, Seconds, Subject, scope_text
 from deputize.core.wire import Headers, JsonObject, b64u
 from deputize.jose import jwt
 from deputize.jose.algorithms import ALL
@@ -27,6 +27,7 @@ TOKEN_NEEDED = Rule("RFC 6750", "3", "The request carries an access token.")
 SCHEME = Rule("RFC 9449", "7.1", "A bound token comes under the scheme DPoP, any other one under Bearer.")
 KEY_SHOWN = Rule("RFC 9449", "7.1", "A bound token comes with a proof by the key that it is bound to.")
 BOUND_ONLY = Rule("RFC 9728", "2", "Where the resource requires bound tokens, the token is bound.")
+SEEN_WELL = Rule("RFC 9470", "3", "The person was authenticated as strongly and as recently as this call needs.")
 SCOPE_ENOUGH = Rule("RFC 6750", "3.1", "The token's scope is enough for this call.")
 THIS_CALL = Rule(
     "Deputize http_call", "matching", "A token for one call is used for exactly that call: method, URL and body."
@@ -182,3 +183,26 @@ def check_scope(caller: Caller, needed: frozenset[str]) -> None:
     """Hold the token's scope against what this call needs."""
     if not needed <= caller.authority.scope:
         SCOPE_ENOUGH.refuse("insufficient_scope", params=(("scope", scope_text(needed)),))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How a person must have been seen by their server for a call (RFC 9470).
+
+    `max_age` is how long ago at most, `acr_values` are the ways of authentication of which one is needed.
+    """
+
+    max_age: Seconds | None = None
+    acr_values: tuple[str, ...] = ()
+
+
+def check_seen(caller: Caller, needed: Seen, now: Instant) -> None:
+    """Hold how and when the person was authenticated against what this call needs."""
+    told_at, told_acr = caller.claims.get("auth_time"), caller.claims.get("acr")
+    fresh = needed.max_age is None or (isinstance(told_at, int) and now - told_at <= needed.max_age)
+    strong = not needed.acr_values or told_acr in needed.acr_values
+    if not (fresh and strong):
+        params = [("acr_values", " ".join(needed.acr_values))] if needed.acr_values else []
+        if needed.max_age is not None:
+            params.append(("max_age", str(needed.max_age)))
+        SEEN_WELL.refuse("insufficient_user_authentication", params=tuple(params))

@@ -1,8 +1,8 @@
 """Guard an API: named calls only, by callers that its server vouches for, and with a person's approval where wanted."""
 
 from deputize.core.wire import json_object
-from deputize.oauth.caller import Caller
+from deputize.oauth.caller import Caller, Seen
 from deputize.resource.calls import Operation
 from deputize.resource.guard import Guard
 
-__all__ = ["Caller", "Guard", "Operation", "json_object"]
+__all__ = ["Caller", "Guard", "Operation", "Seen", "json_object"]

@@ -52,6 +52,7 @@ _STATUS: Final = {
     "invalid_token": 401,
     "invalid_dpop_proof": 401,
     challenge.ERROR: 401,
+    "insufficient_user_authentication": 401,
     "insufficient_scope": 403,
 }
 _STATUS_OF_RULE: Final = {BODY_SMALL: 413, PLAIN: 415}

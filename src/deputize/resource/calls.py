@@ -10,6 +10,7 @@ from deputize.core import values
 from deputize.core.rules import Rule
 from deputize.core.wire import Malformed
 from deputize.oauth import details
+from deputize.oauth.caller import Seen
 from deputize.oauth.details import Detail
 from deputize.resource.asgi import one_reading
 
@@ -53,6 +54,7 @@ class Need:
     segments: tuple[str, ...]
     scope: frozenset[str]
     approve: Describe | None
+    seen: Seen | None = None
 
     @property
     def has_slots(self) -> bool:
@@ -101,13 +103,14 @@ class Calls:
         for group in self._slotted.values():
             yield from group
 
-    def add(self, method: str, path: str, *, scope: str, approve: Describe | None) -> None:
+    def add(self, method: str, path: str, *, scope: str, approve: Describe | None, seen: Seen | None = None) -> None:
         """One more row. Raises ValueError where the guard and the API could read it differently."""
         row = Need(
             method=method,
             segments=tuple((self._base + path).split("/")),
             scope=values.scope(scope),
             approve=approve,
+            seen=seen,
         )
         slots = [slot[1] for segment in row.segments if (slot := _SLOT.fullmatch(segment))]
         shape = "/".join("x" if _SLOT.fullmatch(segment) else segment for segment in row.segments)

@@ -11,7 +11,7 @@ from deputize.core.wire import PLAIN
 from deputize.jose.algorithms import ALL
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import caller, challenge, dpop, metadata
-from deputize.oauth.caller import Caller, CallSpent, Credentials
+from deputize.oauth.caller import CallSpent, Caller, Credentials, Seen
 from deputize.oauth.delegation import Actor
 from deputize.oauth.details import http_call
 from deputize.resource import asgi
@@ -78,16 +78,19 @@ class Guard:
         self._documents: dict[str, asgi.Document] = {}
         self._publish()
 
-    def needs(self, method: str, path: str, *, scope: str, approve: Describe | None = None) -> None:
+    def needs(
+        self, method: str, path: str, *, scope: str, approve: Describe | None = None, seen: Seen | None = None
+    ) -> None:
         """Name a call, and what it needs. What is not named is refused. `path` lies below the resource's own.
 
         `{name}` stands for one segment of the path. `approve` describes the call from its body (and from the named
         segments, by their names): then a person is asked for exactly this call, and the token that results fits no
-        other and is used once. A ValueError of `approve` refuses the request.
+        other and is used once. A ValueError of `approve` refuses the request. `seen` says how and how recently the
+        person must have been authenticated (RFC 9470).
         """
         if approve is not None and self._key is None:
             raise ValueError("to ask for the approval of a call, the guard needs a key to sign with")
-        self._calls.add(method, path, scope=scope, approve=approve)
+        self._calls.add(method, path, scope=scope, approve=approve, seen=seen)
         self._publish()
 
     def wrap(self, app: asgi.App) -> asgi.App:
@@ -174,6 +177,8 @@ class Guard:
             NAMED_CALL.refuse("insufficient_scope", method=asked.method)
         if self._live and self._key:
             await self._server.confirm(shown, now, client_id=self._resource, key=self._key)
+        if row.seen is not None:
+            caller.check_seen(who, row.seen, now)
         if row.approve is not None:
             body, changes = await self._approved(row, named, who, asked, receive)
             await self._commit(*marks, *changes)
