@@ -1,16 +1,18 @@
 """RS-03: a call that needs the person to have been seen lately, or in a stronger way (RFC 9470)."""
 
+from typing import Any
+
 import pytest
 
 from deputize.core.values import Seconds
 from deputize.oauth.caller import SEEN_WELL, Seen
-from tests.resource.world import READ, World, error_of, rule_of
+from tests.resource.world import READ, World, error_of
 from tests.support.proofs import lets_through, stops
 
 
-def a_world(**needed: object) -> World:
+def a_world(**needed: Any) -> World:
     world = World()
-    world.guard.needs("GET", "/history", scope=READ, seen=Seen(**needed))  # type: ignore[arg-type]  # as the case says
+    world.guard.needs("GET", "/history", scope=READ, seen=Seen(**needed))
     return world
 
 
@@ -28,14 +30,14 @@ async def test_rs_03_seen_lately_and_well(ago: int) -> None:
     [{"ago": 301, "acr": "phr"}, {"ago": 0, "acr": "pwd"}, {"ago": 0}, {"acr": "phr"}, {}],
     ids=["too long ago", "too weak", "not said how", "not said when", "not said at all"],
 )
-async def test_rs_03_what_is_needed_is_told(told: dict[str, object]) -> None:
+async def test_rs_03_what_is_needed_is_told(told: dict[str, Any]) -> None:
     world = a_world(max_age=Seconds(300), acr_values=("phr",))
-    claims: dict[str, object] = {"acr": told["acr"]} if "acr" in told else {}
-    if isinstance(told.get("ago"), int):
-        claims["auth_time"] = world.clock.now - int(str(told["ago"]))
+    claims: dict[str, Any] = {"acr": told["acr"]} if "acr" in told else {}
+    if "ago" in told:
+        claims["auth_time"] = world.clock.now - told["ago"]
     answer = await world.call(path="/history", token=world.token(**claims))
     assert error_of(answer) == (401, "insufficient_user_authentication")
-    assert rule_of(answer) == SEEN_WELL.says
+    assert answer.json()["error_description"] == SEEN_WELL.says
     challenge = answer.headers["www-authenticate"]
     assert 'acr_values="phr"' in challenge
     assert 'max_age="300"' in challenge

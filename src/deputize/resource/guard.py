@@ -11,7 +11,7 @@ from deputize.core.wire import PLAIN
 from deputize.jose.algorithms import ALL
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import caller, challenge, dpop, metadata
-from deputize.oauth.caller import CallSpent, Caller, Credentials, Seen
+from deputize.oauth.caller import Caller, CallSpent, Credentials, Seen
 from deputize.oauth.delegation import Actor
 from deputize.oauth.details import http_call
 from deputize.resource import asgi
