@@ -27,6 +27,7 @@ from deputize.core.wire import (
     Reply,
     b64u,
     b64u_bytes,
+    b64u_letters,
     form_bytes,
     json_bytes,
     json_object,
@@ -183,7 +184,7 @@ def test_what_is_written_as_a_form_is_read_back() -> None:
 def test_base64url_has_one_form(text: str, data: bytes) -> None:
     assert b64u(data) == text
     assert b64u_bytes(text) == data
-    assert b64u_bytes(text.encode()) == data
+    assert b64u_letters(data) == text.encode()
 
 
 @pytest.mark.parametrize(
@@ -360,7 +361,6 @@ class Thing:
         Secret("s3cret"),
         WebUrl("https://a.example"),
         MappingProxyType({}),
-        {b"a": 1},
         object(),
     ],
     ids=repr,

@@ -40,30 +40,46 @@ class Malformed(ValueError):
 _B64URL: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _B64: Final = _B64URL[:62] + b"+/"
 _TO_B64URL: Final = bytes.maketrans(_B64, _B64URL)
-# Whatever is no letter of base64url, padding included, becomes a NUL, which the strict decoder refuses.
-_FROM_B64URL: Final = bytes(_B64[_B64URL.index(byte)] if byte in _B64URL else 0 for byte in range(256))
-# By length: the last letters that have no bits to spare, and the padding that the decoder wants.
-_TAILS: Final = {0: (_B64URL, b""), 2: (b"AQgw", b"=="), 3: (b"AEIMQUYcgkosw048", b"=")}
+# Into the letters that the decoder knows. A full stop, which parts what is encoded, stays; whatever else is no letter
+# of base64url, padding included, becomes a NUL. The decoder refuses both.
+_FROM_B64URL: Final = bytes(
+    _B64[_B64URL.index(byte)] if byte in _B64URL else byte if byte == ord(".") else 0 for byte in range(256)
+)
+# By what is left of the length: the last letters that have no bits to spare (any, if none), and the padding that the
+# decoder wants. One letter left over is nothing that it would take.
+_TAILS: Final = ((b"", b""), (b"", b""), (b"AQgw", b"=="), (b"AEIMQUYcgkosw048", b"="))
+
+
+def b64u_letters(data: bytes) -> bytes:
+    """Encode as base64url without padding (RFC 7515, 2)."""
+    return binascii.b2a_base64(data, newline=False).translate(_TO_B64URL, b"=")
 
 
 def b64u(data: bytes) -> str:
-    """Encode as base64url without padding (RFC 7515, 2)."""
-    return binascii.b2a_base64(data, newline=False).translate(_TO_B64URL, b"=").decode("ascii")
+    """Encode as base64url without padding, as a text."""
+    return b64u_letters(data).decode("ascii")
 
 
-def b64u_bytes(text: str | bytes) -> bytes:
-    """Decode base64url in its one canonical form: no padding, no foreign characters, no stray bits."""
-    letters = text if isinstance(text, bytes) else text.encode("ascii", "replace")  # a "?" is no letter
-    if not letters:
-        return b""
+def b64_letters(letters: bytes) -> bytes:
+    """Change letters of base64url, and full stops between them, into those that `b64_bytes` takes."""
+    return letters.translate(_FROM_B64URL)
+
+
+def b64_bytes(letters: bytes) -> bytes:
+    """Decode what `b64_letters` gave, in its one canonical form: no padding, no foreign characters, no stray bits."""
+    last, padding = _TAILS[len(letters) % 4]
     try:
-        last, padding = _TAILS[len(letters) % 4]
-        data = binascii.a2b_base64(letters.translate(_FROM_B64URL) + padding, strict_mode=True)
-    except (KeyError, ValueError):
+        data = binascii.a2b_base64(letters + padding, strict_mode=True)
+    except ValueError:
         raise Malformed("not base64url") from None
-    if letters[-1] not in last:
+    if last and letters[-1] not in last:
         raise Malformed("base64url with stray bits")
     return data
+
+
+def b64u_bytes(text: str) -> bytes:
+    """Decode base64url in its one canonical form."""
+    return b64_bytes(b64_letters(text.encode("ascii", "replace")))  # a "?" is no letter
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------
@@ -120,39 +136,36 @@ _FAST_DECODE: Final = msgspec.json.Decoder().decode
 _FAST_ENCODE: Final = msgspec.json.Encoder().encode
 
 
-def _in_64_bits(value: object) -> bool:
-    """Whether each integer in a value is."""
-    if isinstance(value, dict):
-        value = value.values()
-    for each in value if isinstance(value, Iterable) else (value,):
-        kind = type(each)
+def _is_modest(value: Any, depth_max: int) -> bool:  # noqa: ANN401 (JSON is any value)
+    """Whether an object or array is no deeper than that, and each integer in it has 64 bits."""
+    for member in value.values() if type(value) is dict else value:
+        kind = type(member)
         if kind is str:
             continue
         if kind is int:
-            if not -(2**63) <= each < 2**63:
+            if not -(2**63) <= member < 2**63:
                 return False
-        elif (kind is dict or kind is list) and not _in_64_bits(each):
+        elif (kind is dict or kind is list) and not _is_modest(member, depth_max - 1):
             return False
-    return True
+    return depth_max > 0
 
 
 def json_value(data: bytes, *, bytes_max: int = FORM_BYTES_MAX, depth_max: int = JSON_DEPTH_MAX) -> Any:  # noqa: ANN401 (JSON is any value)
     """Read JSON strictly: UTF-8, bounded size, depth and numbers; no name twice, no NaN, no lone surrogate."""
     if len(data) > bytes_max:
         raise Malformed("too large")
-    if data.count(b"[") + data.count(b"{") <= depth_max:
-        try:
-            value = _FAST_DECODE(data)
-            # The fast decoder keeps the last of two members of one name. But where the value, written again, is the
-            # same to the letter, nothing was lost of it, and nothing stood there in another spelling.
-            if _FAST_ENCODE(value) == data and _in_64_bits(value):
-                return value
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            pass  # the strict reader says what is wrong, if anything is
+    try:
+        value = _FAST_DECODE(data)
+        # The fast decoder keeps the last of two members of one name. But where the value, written again, is the same
+        # to the letter, nothing was lost of it, and nothing stood there in another spelling.
+        if type(value) is dict and _FAST_ENCODE(value) == data and _is_modest(value, depth_max):
+            return value
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        pass  # the strict reader says what is wrong, if anything is
     return _strict_value(data, depth_max)
 
 
-def _strict_value(data: bytes, depth_max: int) -> object:
+def _strict_value(data: bytes, depth_max: int) -> Any:  # noqa: ANN401 (JSON is any value)
     try:
         text = data.decode("utf-8").strip(" \t\r\n")
     except UnicodeDecodeError:
@@ -169,7 +182,7 @@ def _strict_value(data: bytes, depth_max: int) -> object:
         raise
     except (ValueError, RecursionError):
         raise Malformed("not JSON") from None
-    return value  # type: ignore[no-any-return]  # whatever JSON holds
+    return value
 
 
 def json_object(data: bytes, *, bytes_max: int = FORM_BYTES_MAX, depth_max: int = JSON_DEPTH_MAX) -> JsonObject:
@@ -183,19 +196,16 @@ def json_object(data: bytes, *, bytes_max: int = FORM_BYTES_MAX, depth_max: int 
 _SCALARS: Final = frozenset({str, int, bool, NoneType})
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain(value: Any) -> bool:  # noqa: ANN401 (whatever is to be written)
     """Whether a value is made of JSON's own types alone, without floats.
 
-    The fast encoder also writes what is no JSON (a set, a dataclass, and NaN as null); the careful one raises.
+    The fast encoder also writes what is no JSON (a set, a secret's dataclass, and NaN as null); the careful one raises.
     """
     if type(value) is dict:
-        for name, member in value.items():
-            if type(name) is not str or not (type(member) in _SCALARS or _is_plain(member)):
-                return False
-        return True
-    if type(value) is list:
-        return all(map(_is_plain, value))
-    return type(value) in _SCALARS
+        value = value.values()
+    elif type(value) is not list:
+        return type(value) in _SCALARS
+    return _SCALARS.issuperset(map(type, value)) or all(map(_is_plain, value))
 
 
 def json_bytes(value: object) -> bytes:

@@ -1,12 +1,11 @@
 """Compact JWS (RFC 7515, 7.1) and nothing else: no JSON serialisation, no `none`, no compression, no detached text."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
-from deputize.core.wire import JsonObject, Malformed, b64u, b64u_bytes, json_bytes, json_object
+from deputize.core.wire import JsonObject, Malformed, b64_bytes, b64_letters, b64u_letters, json_bytes, json_object
 
 COMPACT_MAX: Final = 16 * 1024
 HEADER_MAX: Final = 4 * 1024
@@ -14,42 +13,38 @@ KID_MAX: Final = 256
 UNSUPPORTED: Final = frozenset({"crit", "b64", "zip"})  # RFC 7515, 4.1.11: we process no extension
 
 
-@dataclass(frozen=True, slots=True)
-class Jws:
-    """A JWS that was taken apart and not yet verified: believe nothing in it."""
+class Jws(NamedTuple):
+    """A JWS that was taken apart and not yet verified: believe nothing in it. `typ` is as it is compared."""
 
     header: Mapping[str, object]
     payload: bytes
     signing_input: bytes
     signature: bytes
-
-    @property
-    def alg(self) -> str:
-        return str(self.header["alg"])
-
-    @property
-    def kid(self) -> str | None:
-        kid = self.header.get("kid")
-        return kid if isinstance(kid, str) else None
+    alg: str
+    kid: str | None
+    typ: str | None
 
 
 def parse(compact: str, *, bytes_max: int = COMPACT_MAX, header_max: int = HEADER_MAX) -> Jws:
     """Take a compact JWS apart. Raises Malformed. A profile with certificates in the header gives that more room."""
     if len(compact) > bytes_max:
         raise Malformed("too large for a JWS")
-    parts = compact.encode("ascii", "replace").split(b".", 3)  # a "?" for any foreign letter: no letter of base64url
+    data = compact.encode("ascii", "replace")  # a "?" for any foreign letter: no letter of base64url
+    parts = b64_letters(data).split(b".", 3)
     if len(parts) != 3 or not parts[0] or not parts[2]:
         raise Malformed("not a compact JWS")
     head, body, signature = parts
     if len(head) > header_max:
         raise Malformed("too large for a JOSE header")
-    return Jws(_header(head), b64u_bytes(body), head + b"." + body, b64u_bytes(signature))
+    header, alg, kid, typ = _header(head)
+    return Jws(header, b64_bytes(body), data[: -len(signature) - 1], b64_bytes(signature), alg, kid, typ)
 
 
 @lru_cache(maxsize=1024)  # a pure function of its text: a client's assertions all carry the same header
-def _header(encoded: bytes) -> Mapping[str, object]:
-    header = json_object(b64u_bytes(encoded))
-    if not isinstance(header.get("alg"), str):
+def _header(encoded: bytes) -> tuple[Mapping[str, object], str, str | None, str | None]:
+    header = json_object(b64_bytes(encoded))
+    alg = header.get("alg")
+    if not isinstance(alg, str):
         raise Malformed("alg is a text")
     if not UNSUPPORTED.isdisjoint(header):
         raise Malformed("an extension that we do not process")
@@ -58,7 +53,14 @@ def _header(encoded: bytes) -> Mapping[str, object]:
         raise Malformed("a key id is a printable text of at most 256 characters")
     if not isinstance(header.get("typ", ""), str):
         raise Malformed("typ is a text")
-    return MappingProxyType(header)  # many hold the same one
+    return MappingProxyType(header), alg, header.get("kid"), media_type(header.get("typ"))  # many hold the same one
+
+
+def media_type(typ: str | None) -> str | None:
+    """A `typ` as it is compared: in lower case, without `application/` (RFC 7515, 4.1.9). None where there is none."""
+    if typ is None or not typ.isascii():  # only ASCII has no case: "\N{KELVIN SIGN}b+jwt" in lower case is kb+jwt
+        return typ
+    return typ.lower().removeprefix("application/")
 
 
 @lru_cache(maxsize=256)  # one header a key and a type
@@ -66,7 +68,7 @@ def _encoded_header(alg: str, typ: str, kid: str | None) -> bytes:
     header: JsonObject = {"typ": typ, "alg": alg}
     if kid is not None:
         header["kid"] = kid
-    return b64u(json_bytes(header)).encode("ascii") + b"."
+    return b64u_letters(json_bytes(header)) + b"."
 
 
 def signing_input(
@@ -74,10 +76,12 @@ def signing_input(
 ) -> bytes:
     """What is signed: the encoded header and the encoded claims. `header` adds members (a DPoP proof's `jwk`)."""
     if header:
-        return f"{b64u(json_bytes({'typ': typ, 'alg': alg, **header}))}.{b64u(json_bytes(claims))}".encode("ascii")
-    return _encoded_header(alg, typ, kid) + b64u(json_bytes(claims)).encode("ascii")
+        head = b64u_letters(json_bytes({"typ": typ, "alg": alg, **header})) + b"."
+    else:
+        head = _encoded_header(alg, typ, kid)
+    return head + b64u_letters(json_bytes(claims))
 
 
 def compact(data: bytes, signature: bytes) -> str:
     """Put a signing input and its signature together."""
-    return f"{data.decode('ascii')}.{b64u(signature)}"
+    return (data + b"." + b64u_letters(signature)).decode("ascii")

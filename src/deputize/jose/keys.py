@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
 from deputize.core.wire import JsonObject, Malformed, b64u, b64u_bytes, json_bytes
@@ -198,7 +198,12 @@ class PublicKey:
         return cls(kid, row, name, loaded)
 
     def verifies(self, signature: bytes, data: bytes) -> bool:
-        return self.alg.verifies(self._object, signature, data)
+        """Yes or no; whatever the library raises, it is no."""
+        try:
+            self.alg.checks(self._object, signature, data)
+        except (InvalidSignature, UnsupportedAlgorithm, InternalError, ValueError, OverflowError):
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,14 +211,15 @@ class KeySet:
     """The public keys of one party. A bad key among good ones is skipped; too many are refused."""
 
     keys: tuple[PublicKey, ...] = ()
-    _by_kid: Mapping[str, tuple[PublicKey, ...]] = field(default_factory=dict, repr=False)
+    _found: Mapping[tuple[str | None, str], tuple[PublicKey, ...]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, *keys: PublicKey) -> "KeySet":
-        by_kid: dict[str, tuple[PublicKey, ...]] = {}
+        found: dict[tuple[str | None, str], tuple[PublicKey, ...]] = {}
         for key in keys:
-            by_kid[key.kid] = (*by_kid.get(key.kid, ()), key)
-        return cls(keys, by_kid)
+            for kid in (key.kid, None):
+                found[kid, key.alg.name] = (*found.get((kid, key.alg.name), ()), key)[:CANDIDATES_MAX]
+        return cls(keys, found)
 
     @classmethod
     def from_jwks(cls, jwks: Mapping[str, object], *, alg: str | None = None) -> "KeySet":
@@ -232,10 +238,9 @@ class KeySet:
                 continue  # RFC 7517, 5: a key that is not understood is ignored
         return cls.of(*keys)
 
-    def candidates(self, kid: str | None, alg: str) -> list[PublicKey]:
+    def candidates(self, kid: str | None, alg: str) -> tuple[PublicKey, ...]:
         """The keys that a signature with this `kid` and `alg` may be held against: at most four."""
-        found = self.keys if kid is None else self._by_kid.get(kid, ())
-        return [key for key in found if key.alg.name == alg][:CANDIDATES_MAX]
+        return self._found.get((kid, alg), ())
 
 
 # --- private keys -------------------------------------------------------------------------------------------------
