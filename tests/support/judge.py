@@ -18,6 +18,7 @@ SECRET_FIELDS = frozenset(
         "client_assertion",
         "subject_token",
         "actor_token",
+        "refresh_token",
         "token",
         "auth_req_id",
         "transaction_challenge",

@@ -2,11 +2,12 @@
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from deputize.core.ports import Add, Append, Change, Env, Event, Record, Replace
-from deputize.core.rules import Rule
+from deputize.core.rules import Fault, Rule
 from deputize.core.values import ClientId, Instant, Seconds, Secret, Subject
 from deputize.core.wire import b64u
 from deputize.jose.jwt import SKEW
@@ -17,6 +18,9 @@ from deputize.oauth.login import AuthenticatedClient
 from deputize.oauth.tokens import Revoked
 
 PREFIX: Final = "rt_"
+GRACE_MAX: Final = Seconds(60)
+END_TRIES: Final = 100
+_NAMED: Final = re.compile(rf"{PREFIX}(?P<name>[A-Za-z0-9_-]{{1,64}})\.(?P<secret>[A-Za-z0-9_-]{{1,128}})")
 
 LIVE = Rule("RFC 6749", "6", "The refresh token was issued to this client, is the newest of its family, and lives.")
 NO_REPLAY = Rule("RFC 9700", "4.14.2", "A refresh token is used once: a second use ends its whole family.")
@@ -27,21 +31,27 @@ KEY_SHOWN = Rule("RFC 9449", "5", "A bound refresh token is used by one who show
 class Settings:
     """How long a family lives: at most `life`, and `idle` after its last use.
 
-    `grace` is how long the token before the newest may be used once more where an answer was lost: off by default,
-    since a thief has the same excuse.
+    `grace` is how long after its first use the token before the newest may be used again, where an answer was lost:
+    off by default, since a thief has the same excuse, and a minute at most.
     """
 
     life: Seconds = Seconds(30 * 24 * 3600)
     idle: Seconds = Seconds(7 * 24 * 3600)
     grace: Seconds = Seconds(0)
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.grace <= GRACE_MAX:
+            raise ValueError(f"the grace is at most {GRACE_MAX} seconds")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family(Record):
     """All refresh tokens that follow from one approval. `key` names it in each of them; only one secret lives.
 
-    `sha256` is the hash of the live secret, `before` that of the one before it. `lives_until` is when the family
-    ends, used or not; the record's `expires_at` is when nobody could take one of its tokens for good any more.
+    `sha256` is the hash of the live secret, `before` that of the one before it, first used at `rotated_at`.
+    `lives_until` is when the family ends, used or not; the record's `expires_at` is when nobody could take one of its
+    tokens for good any more. `jkt` is the DPoP key that it is bound to. A certificate is not kept here: the client
+    authenticates with it, and may renew it (RFC 8705, 6.3).
     """
 
     kind: ClassVar[str] = "family"
@@ -63,13 +73,18 @@ class Family(Record):
     openid: bool = False
     jkt: str | None = None
 
+    @property
+    def root(self) -> str:
+        """What its access tokens name it by: an API that reads one does not learn how the refresh tokens begin."""
+        return _hash(self.key)
+
 
 def _hash(secret: str) -> str:
     return b64u(hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest())
 
 
-def begin(approval: Approval, jkt: str | None, settings: Settings, env: Env) -> tuple[Add, Secret]:
-    """A family for this approval: the change that founds it, and its first token."""
+def begin(approval: Approval, jkt: str | None, settings: Settings, env: Env) -> tuple[Family, Secret]:
+    """A family for this approval, to be added before its first token goes out."""
     now = env.clock()
     secret, name = env.random(256), env.random(128)
     lives_until = min(approval.authority.until, Instant(now + settings.life))
@@ -90,16 +105,14 @@ def begin(approval: Approval, jkt: str | None, settings: Settings, env: Env) -> 
         openid=approval.openid,
         jkt=jkt,
     )
-    return Add(family), Secret(f"{PREFIX}{name}.{secret}")
+    return family, Secret(f"{PREFIX}{name}.{secret}")
 
 
 async def find(text: str, client: ClientId, env: Env) -> tuple[Family, str] | None:
     """The family that a token names, if it is this client's; and the token's secret, not yet held."""
-    name, dot, secret = text.removeprefix(PREFIX).partition(".")
-    if not text.startswith(PREFIX) or not dot or not 0 < len(name) <= 64 or not 0 < len(secret) <= 128:
-        return None
-    family = await env.store.read(Family, name)
-    return (family, secret) if family is not None and family.client == client else None
+    told = _NAMED.fullmatch(text)
+    family = await env.store.read(Family, told["name"]) if told else None
+    return (family, told["secret"]) if told and family is not None and family.client == client else None
 
 
 def is_of(family: Family, secret: str) -> bool:
@@ -108,55 +121,55 @@ def is_of(family: Family, secret: str) -> bool:
     return hmac.compare_digest(shown, family.sha256) or hmac.compare_digest(shown, family.before)
 
 
-async def hold(text: str, client: AuthenticatedClient, settings: Settings, env: Env) -> Family:
-    """The family of a good token; refuses any other, and ends the family where the token was used before."""
+async def hold(text: str, client: AuthenticatedClient, settings: Settings, env: Env) -> tuple[Family, str]:
+    """The family of a good token, and the token's secret; refuses any other, and a used one ends its family."""
     found = await find(text, client.id, env)
     if found is None:
         LIVE.refuse("invalid_grant")
     family, secret = found
     now = env.clock()
-    if family.jkt is not None and (client.key is None or client.key.name != family.jkt):
+    if family.jkt is not None and (client.key is None or client.key.jkt != family.jkt):
         KEY_SHOWN.refuse("invalid_grant")
     if family.ended_at is not None or now >= family.lives_until or now >= family.idle_until:
         LIVE.refuse("invalid_grant")
-    shown = _hash(secret)
-    if hmac.compare_digest(shown, family.sha256):
-        return family
-    lost = bool(family.before) and hmac.compare_digest(shown, family.before)
-    if lost and now < family.rotated_at + settings.grace:
-        return family
-    # Whoever shows a used token of this family got hold of one: the thief, or the victim. Nobody can tell which.
-    await end(family, "refresh_replayed", env)
-    NO_REPLAY.refuse("invalid_grant", family=family.key)
+    if not _is_live(family, secret) and not (is_of(family, secret) and now < family.rotated_at + settings.grace):
+        # Who knows the name of a family got hold of one of its tokens: the thief, or the victim. Nobody can tell which.
+        await end(family, "refresh_reuse", env)
+        NO_REPLAY.refuse("invalid_grant", root=family.root)
+    return family, secret
 
 
-def rotated(family: Family, settings: Settings, env: Env) -> tuple[Replace, Secret]:
-    """The family's next token: the change that makes it the live one, and its text."""
+def _is_live(family: Family, secret: str) -> bool:
+    return hmac.compare_digest(_hash(secret), family.sha256)
+
+
+def rotated(family: Family, secret: str, settings: Settings, env: Env) -> tuple[Replace, Secret]:
+    """The family's next token: the change that makes it the live one, and its text. `secret` is what was held."""
     now = env.clock()
-    secret = env.random(256)
-    after = replace(
-        family,
-        sha256=_hash(secret),
-        before=family.sha256,
-        rotated_at=now,
-        idle_until=Instant(now + settings.idle),
-    )
-    return Replace(family, after), Secret(f"{PREFIX}{family.key}.{secret}")
+    fresh = env.random(256)
+    after = replace(family, sha256=_hash(fresh), idle_until=Instant(now + settings.idle))
+    if _is_live(family, secret):
+        after = replace(after, before=family.sha256, rotated_at=now)
+    # By grace, the token before stays the one before: the answer that was lost is dead, and the grace does not grow.
+    return Replace(family, after), Secret(f"{PREFIX}{family.key}.{fresh}")
 
 
 async def end(family: Family, why: str, env: Env) -> None:
     """End a family, and with it every access token that came of it. Once it is ended, it stays so."""
     current: Family | None = family
-    while current is not None and current.ended_at is None:
+    for _ in range(END_TRIES):
+        if current is None or current.ended_at is not None:
+            return
         now = env.clock()
         changes: tuple[Change, ...] = (
             Replace(current, replace(current, ended_at=now)),
-            Add(Revoked(key=current.key, expires_at=Instant(current.lives_until + 2 * SKEW))),
+            Add(Revoked(key=current.root, expires_at=Instant(current.lives_until + 2 * SKEW))),
             Append(Event(key="", at=now, what=why, client=current.client, person=current.person)),
         )
         if await env.store.commit(*changes):
             return
-        current = await env.store.read(Family, family.key)
+        current = await env.store.read(Family, family.key)  # it was rotated in between: that token ends, too
+    raise Fault("the family changed too often to be ended", retry=True)
 
 
 def approval_of(family: Family) -> Approval:
@@ -170,5 +183,5 @@ def approval_of(family: Family) -> Approval:
         allowed_at=family.allowed_at,
         auth_time=family.auth_time,
         openid=family.openid,
-        roots=(family.key,),
+        roots=(family.root,),
     )

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from deputize.core.ports import Env
+from deputize.core.ports import Add, Env
+from deputize.core.rules import Fault
 from deputize.core.wire import Inbound, JsonObject
 from deputize.oauth import families, tokens
 from deputize.oauth.approval import Approval
@@ -42,10 +43,12 @@ async def transaction_authorization(request: Inbound, here: AuthorizationServer,
 
 
 async def _issue(approval: Approval, client: AuthenticatedClient, here: AuthorizationServer, env: Env) -> JsonObject:
+    family = None
     if approval.refreshable and refresh_token.TYPE in client.client.grant_types:
-        await tokens.check_alive(approval, client.client, env)
-        founded, first = families.begin(approval, client.key.name if client.key else None, here.refresh, env)
-        await env.store.commit(founded)
-        approval = replace(approval, refresh_token=first, roots=(*approval.roots, founded.record.key))
+        family, first = families.begin(approval, client.key.jkt if client.key else None, here.refresh, env)
+        approval = replace(approval, refresh_token=first, roots=(*approval.roots, family.root))
     response = await tokens.issue(approval, client.client, client.key, here.issuer, here.tokens, env)
+    # After all that may refuse, and before anybody has it.
+    if family is not None and not await env.store.commit(Add(family)):
+        raise Fault("there is a family of this name already")
     return response.members

@@ -20,6 +20,7 @@ from deputize.oauth.delegation import Actor, from_claim
 from deputize.oauth.details import details
 
 TYP: Final = "at+jwt"
+LIFE_MAX: Final = Seconds(900)
 
 CLIENT_ENABLED = Rule("Deputize", "issuance", "The client is enabled.")
 PERSON_ENABLED = Rule("Deputize", "issuance", "The person exists and is enabled.")
@@ -27,6 +28,11 @@ STANDING_LIVE = Rule("Deputize", "issuance", "What the person allowed has not be
 TARGET_KNOWN = Rule("RFC 8707", "2", "The resource is one that this server knows and serves.")
 NOT_REVOKED = Rule("RFC 7009", "2", "Neither the token nor one that it was derived from has been revoked.")
 BOUND = Rule("RFC 9449", "5.2", "A client that is registered for bound tokens shows its key.")
+CERTIFIED = Rule(
+    "RFC 8705",
+    "3.4",
+    "A client that is registered for certificate-bound tokens shows its certificate, and no other key.",
+)
 CLIENT_ALLOWED = Rule("RFC 8693", "2.2.2", "The client may use the resource and the scope that it asks for.")
 ITS_OWN_NAME = Rule("RFC 9068", "5", "A client that acts for itself does not bear a person's name.")
 MAY_ISSUE = Rule("Deputize", "policy", "The operator's policy lets this client have this token.")
@@ -34,9 +40,16 @@ MAY_ISSUE = Rule("Deputize", "policy", "The operator's policy lets this client h
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How tokens are minted. A life is a maximum: what an approval says is never exceeded."""
+    """How tokens are minted. A life is a maximum: what an approval says is never exceeded.
+
+    It is a quarter of an hour at most: so long, an API that does not ask us takes a token that was revoked.
+    """
 
     life: Seconds = Seconds(300)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.life <= LIFE_MAX:
+            raise ValueError(f"an access token lives for at most {LIFE_MAX} seconds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +90,8 @@ async def issue(
 ) -> TokenResponse:
     """Check what every token must pass, mint it, answer. Nothing is written: a token that nobody got is no state."""
     now = env.clock()
-    check_bound(client, key)
     until = min(approval.authority.until, Instant(now + settings.life))
-    await check_alive(approval, client, env)
-    await _check_allowed(approval, client, env)
+    await check(approval, client, key, env)
     claims: JsonObject = {
         "iss": issuer.text,
         "sub": approval.subject or client.key,
@@ -123,10 +134,21 @@ async def issue(
     return TokenResponse(members=members)
 
 
+async def check(
+    approval: Approval, client: Client, key: BoundKey | None, env: Env, *, error: str = "access_denied"
+) -> None:
+    """What every token must pass. `error` is the code where a person, or what they allowed, is no more."""
+    check_bound(client, key)
+    await _check_alive(approval, client, env, error=error)
+    await _check_allowed(approval, client, env)
+
+
 def check_bound(client: Client, key: BoundKey | None) -> None:
     """Hold that the client shows its key, where it is to. Asked early too: before a yes is spent for nothing."""
-    if client.dpop_bound and key is None:
+    if client.dpop_bound and (key is None or key.jkt is None):
         BOUND.refuse("invalid_dpop_proof")
+    if client.certificate_bound and (key is None or key.x5t is None):
+        CERTIFIED.refuse("invalid_request")
 
 
 async def _id_token(approval: Approval, claims: JsonObject, env: Env) -> str:
@@ -146,7 +168,7 @@ def _one_or_many(audience: frozenset[str]) -> str | list[str]:
     return names[0] if len(names) == 1 else names
 
 
-async def check_alive(approval: Approval, client: Client, env: Env, *, error: str = "access_denied") -> None:
+async def _check_alive(approval: Approval, client: Client, env: Env, *, error: str) -> None:
     """Hold that everybody and everything that a token would rest on is there, enabled and standing."""
     if client.disabled_at is not None:
         CLIENT_ENABLED.refuse("invalid_client")

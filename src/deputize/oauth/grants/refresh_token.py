@@ -1,8 +1,10 @@
 """Refresh (RFC 6749, 6): rotation; a replay ends the family; what is issued may only narrow."""
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from deputize.core.ports import Env
+from deputize.core.rules import Fault
 from deputize.core.values import Issuer, Secret
 from deputize.core.wire import Form
 from deputize.oauth import families, tokens
@@ -12,7 +14,8 @@ from deputize.oauth.details import Detail, details
 from deputize.oauth.grant import Grant
 from deputize.oauth.login import AuthenticatedClient
 
-TYPE = "refresh_token"
+TYPE: Final = "refresh_token"
+TRIES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +42,20 @@ def parse(form: Form) -> Request:
 def grant(settings: families.Settings) -> Grant:
     """The row, with its settings."""
 
-    async def approve(request: Request, client: AuthenticatedClient, _: Issuer, env: Env) -> Approval:
-        family = await families.hold(request.token.reveal(), client, settings, env)
-        whole = families.approval_of(family)
-        narrowed = whole.authority.narrowed(audience=request.resources, scope=request.scope, details=request.details)
-        approval = replace(whole, authority=narrowed)
-        # Before the token is spent: a refusal leaves it as it was.
-        tokens.check_bound(client.client, client.key)
-        await tokens.check_alive(approval, client.client, env, error="invalid_grant")
-        change, fresh = families.rotated(family, settings, env)
-        if not await env.store.commit(change):
-            families.LIVE.refuse("invalid_grant", race=True)
-        return replace(approval, refresh_token=fresh)
+    async def approve(request: Request, client: AuthenticatedClient, __: Issuer, env: Env) -> Approval:
+        for _ in range(TRIES):
+            family, secret = await families.hold(request.token.reveal(), client, settings, env)
+            whole = families.approval_of(family)
+            narrowed = whole.authority.narrowed(
+                audience=request.resources, scope=request.scope, details=request.details
+            )
+            approval = replace(whole, authority=narrowed)
+            # Before the token is spent: a refusal leaves it as it was.
+            await tokens.check(approval, client.client, client.key, env, error="invalid_grant")
+            change, fresh = families.rotated(family, secret, settings, env)
+            if await env.store.commit(change):
+                return replace(approval, refresh_token=fresh)
+            # Somebody else was faster with the same token: it is a used one now, and is judged as such.
+        raise Fault("the token was used too often at once", retry=True)
 
     return Grant(TYPE, parse, approve)
