@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from deputize import Guard, PrivateKey, guard_env
+from deputize import Guard, GuardedProtocol, PrivateKey, guard_env
 from deputize.resource import Operation, json_object
 
 PRICES = {"Ibuprofen 400 mg": Decimal("12.40") / 30, "Loratadine 10 mg": Decimal("5.70") / 20}
@@ -55,4 +55,5 @@ guard.needs("POST", "/orders", scope="prescriptions:order", approve=describe_ord
 app = guard.wrap(Starlette(routes=[Route("/prescriptions", prescriptions), Route("/orders", order, methods=["POST"])]))
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=urlsplit(own["resource"]).port or 9420, log_level="warning")
+    port = urlsplit(own["resource"]).port or 9420
+    uvicorn.run(app, port=port, http=GuardedProtocol, log_level="warning")

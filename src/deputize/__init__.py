@@ -8,13 +8,15 @@ if TYPE_CHECKING:
     from deputize.jose.keys import PrivateKey
     from deputize.resource import Guard
     from deputize.sdk.agent import Agent
+    from deputize.server.wire_guard import GuardedProtocol
 
 __version__ = "0.1.0"
-__all__ = ["Agent", "Guard", "PrivateKey", "guard_env", "local_env"]
+__all__ = ["Agent", "Guard", "GuardedProtocol", "PrivateKey", "guard_env", "local_env"]
 
 _HOMES: Final = {
     "Agent": "deputize.sdk.agent",
     "Guard": "deputize.resource",
+    "GuardedProtocol": "deputize.server.wire_guard",
     "PrivateKey": "deputize.jose.keys",
     "guard_env": "deputize.compose.parts",
     "local_env": "deputize.compose.parts",

@@ -63,7 +63,7 @@ def test_a_good_request_is_answered(server: Live) -> None:
         (b"GET /%zz HTTP/1.1\r\n" + HOST, 404),
         (b"GET //token HTTP/1.1\r\n" + HOST, 404),
         (b"GET /token#fragment HTTP/1.1\r\n" + HOST, 405),
-        (b"GET http://evil.example/token HTTP/1.1\r\n" + HOST, 405),
+        (b"GET http://evil.example/token HTTP/1.1\r\n" + HOST, 400),
         (b"PROPFIND /token HTTP/1.1\r\n" + HOST, 405),
         (b"TRACE /token HTTP/1.1\r\n" + HOST, 405),
         (b"DELETE /jwks HTTP/1.1\r\n" + HOST, 405),

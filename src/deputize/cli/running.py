@@ -74,7 +74,8 @@ def _server(one: Listening, http: type | str) -> _Server:
 def _bound(one: Listening) -> socket.socket:
     """A socket that other workers may bind beside us: the system spreads what comes over all of them."""
     family = socket.AF_INET6 if ":" in one.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # Said to be TCP, so that the loop turns Nagle's algorithm off.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     bound.bind((one.host, one.port))

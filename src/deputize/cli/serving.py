@@ -159,4 +159,7 @@ async def _gateway(configured: Configured, port: int | None, store: Path) -> Non
 
     async with running.sweeping(env):
         listening = Listening(app, url.hostname or "127.0.0.1", port or url.port or 9410)
-        await running.serve(listening, http=_GatewayProtocol, when_ready=ready)
+        try:
+            await running.serve(listening, http=_GatewayProtocol, when_ready=ready)
+        finally:
+            await app.close()

@@ -36,6 +36,8 @@ def _redacted(value: object) -> object:
 def configure(*, level: str = "info", json: bool | None = None) -> None:
     """Log to standard error: for a person where one watches, else one JSON object a line."""
     machine = not sys.stderr.isatty() if json is None else json
+    for name in ("httpcore2", "httpx2"):  # at DEBUG they tell headers, and an API may echo a token in one
+        logging.getLogger(name).setLevel(logging.INFO)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
