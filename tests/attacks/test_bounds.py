@@ -194,14 +194,19 @@ def test_ds_04_who_takes_too_long_is_cut_off(hasty: Live, begun: bytes) -> None:
 
 
 def test_ds_04_a_byte_now_and_then_does_not_help(hasty: Live) -> None:
-    for slowly in (POST + b"X-Slow: " + b"a" * 4000, b"\r\n" * 2000):
-        assert _told_drop_by_drop(hasty, slowly) == b""
+    """Neither before the first request, nor after one that was answered."""
+    for before in (b"", HEAD + b"\r\n"):
+        for slowly in (POST + b"X-Slow: " + b"a" * 4000, b"\r\n" * 2000):
+            assert _told_drop_by_drop(hasty, before, slowly) == b""
     assert hasty.is_alive()
 
 
-def _told_drop_by_drop(server: Live, said: bytes) -> bytes | None:
+def _told_drop_by_drop(server: Live, before: bytes, said: bytes) -> bytes | None:
     """What the server answers to one byte every twentieth of a second; None where it would hear all."""
     with server.connect() as connection:
+        if before:
+            connection.sendall(before)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         connection.settimeout(0.05)
         for letter in said:
             try:

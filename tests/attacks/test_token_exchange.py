@@ -188,6 +188,9 @@ async def test_the_client_proves_itself_as_the_actor(world: World) -> None:
     claims = claims_of(await exchanged(world, subject, actor_token=actor, **ACTOR))
     assert claims["act"] == {"sub": BOT}
     assert claims["roots"] == [peek(token, "")[1]["jti"] for token in (subject, actor)]
+    derived = world.minted(sub=BOT, act=None, roots=["its root"], jti="its own")
+    roots = claims_of(await exchanged(world, subject, actor_token=derived, **ACTOR))["roots"]
+    assert roots == [peek(subject, "")[1]["jti"], "its root", "its own"]
     assert (await world.post("/revoke", {"token": actor}, by=BOT)).status == 200
     assert (await exchanged(world, subject, actor_token=actor, **ACTOR)).told == REFUSED
 

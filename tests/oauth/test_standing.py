@@ -1,5 +1,7 @@
 """What a person allowed, for how long it answers for them, and how it ends."""
 
+from dataclasses import replace
+
 import pytest
 
 from deputize.core.ports import Event
@@ -132,6 +134,15 @@ async def test_what_is_remembered_is_bounded_and_what_is_covered_is_not_kept_twi
     assert found is not None
     assert [sorted(once.scope) for once in found.allowed] == [[ORDER, READ]]
     assert found.since == NOW + 31 * 24 * 3600
+
+
+async def test_a_standing_that_was_taken_back_covers_nothing(world: World) -> None:
+    await world.allowed()
+    found = await standings.find(ALICE, ClientId(BOT), world.env)
+    assert found is not None
+    wanted = found.allowed[0]
+    assert found.covering(wanted, world.now) == wanted
+    assert replace(found, taken_back_at=world.now).covering(wanted, world.now) is None
 
 
 def test_two_names_never_make_the_key_of_two_others() -> None:
