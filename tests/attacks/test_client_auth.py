@@ -291,7 +291,7 @@ async def test_ca_13_an_assertion_of_one_endpoint_at_another(world: World, path:
     assert (await shows(world, compact, path=path)).told == REFUSED
 
 
-@stops(OF_ITSELF, ISSUED_BY, SAME_CLIENT)
+@stops(ISSUED_BY, SAME_CLIENT)
 async def test_ca_14_issuer_subject_and_client_id_differ(world: World) -> None:
     for compact in (
         world.assertion(iss=OTHER),
