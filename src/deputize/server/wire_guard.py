@@ -167,7 +167,7 @@ class GuardedProtocol(HttpToolsProtocol):
         for name, value in self.headers:
             told.setdefault(name, []).append(value)
         if not self.url.startswith(b"/") and self.url != b"*":
-            self._refuse(400)  # absolute-form: its authority would be lost, and nobody is to wonder which host was meant
+            self._refuse(400)  # absolute-form: nobody is to wonder which host was meant
         hosts = len(told.get(b"host", ()))
         if hosts > 1 or (hosts == 0 and version == "1.1"):  # RFC 9112, 3.2
             self._refuse(400)
