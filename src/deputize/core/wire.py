@@ -1,9 +1,9 @@
 """The border: strict forms, JSON and base64url in; calls and answers out. Nothing is said twice."""
 
-import binascii
 import json
 import math
 import re
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import NoneType
@@ -52,7 +52,7 @@ _TAILS: Final = ((b"", b""), (b"", b""), (b"AQgw", b"=="), (b"AEIMQUYcgkosw048",
 
 def b64u_letters(data: bytes) -> bytes:
     """Encode as base64url without padding (RFC 7515, 2)."""
-    return binascii.b2a_base64(data, newline=False).translate(_TO_B64URL, b"=")
+    return b2a_base64(data, newline=False).translate(_TO_B64URL, b"=")
 
 
 def b64u(data: bytes) -> str:
@@ -69,7 +69,7 @@ def b64_bytes(letters: bytes) -> bytes:
     """Decode what `b64_letters` gave, in its one canonical form: no padding, no foreign characters, no stray bits."""
     last, padding = _TAILS[len(letters) % 4]
     try:
-        data = binascii.a2b_base64(letters + padding, strict_mode=True)
+        data = a2b_base64(letters + padding, strict_mode=True)
     except ValueError:
         raise Malformed("not base64url") from None
     if last and letters[-1] not in last:
@@ -197,10 +197,7 @@ _SCALARS: Final = frozenset({str, int, bool, NoneType})
 
 
 def _is_plain(value: Any) -> bool:  # noqa: ANN401 (whatever is to be written)
-    """Whether a value is made of JSON's own types alone, without floats.
-
-    The fast encoder also writes what is no JSON (a set, a secret's dataclass, and NaN as null); the careful one raises.
-    """
+    """Whether a value is made of JSON's own types alone, without floats."""
     if type(value) is dict:
         value = value.values()
     elif type(value) is not list:
@@ -208,9 +205,12 @@ def _is_plain(value: Any) -> bool:  # noqa: ANN401 (whatever is to be written)
     return _SCALARS.issuperset(map(type, value)) or all(map(_is_plain, value))
 
 
-def json_bytes(value: object) -> bytes:
-    """Write compact JSON in UTF-8. Raises TypeError or ValueError on what is no JSON: a set, NaN, a lone surrogate."""
-    if _is_plain(value):
+def json_bytes(value: Any) -> bytes:  # noqa: ANN401 (whatever is to be written)
+    """Write compact JSON in UTF-8. Raises TypeError or ValueError on what is no JSON: a set, NaN, a lone surrogate.
+
+    The fast encoder also writes what is no JSON (a set, a secret's dataclass, and NaN as null); the careful one raises.
+    """
+    if (type(value) is dict and _SCALARS.issuperset(map(type, value.values()))) or _is_plain(value):
         return _FAST_ENCODE(value)
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
