@@ -1,28 +1,32 @@
-"""How many commits and reads a second the SQLite store does, durable, in a file of its own.
+"""How many commits and reads a second the stores do, durable: SQLite in a file, PostgreSQL over a socket.
 
-`python benchmarks/store.py [CORE]` holds itself to one core where one is named. The disk's flushes are measured in the
-same run: one commit at a time cannot be faster than they are.
+`python -m benchmarks.store [--core N] [--rows 10000 1000000] [--seconds 2] [--rounds 3]` measures both in turns, in one
+run, and says medians and their ratio. `--core` holds this process to one core; the database's own processes are free.
+`--rows` measures again after so many records of each kind lie there. The disk's flushes are measured beside them: one
+commit at a time cannot be faster than they are.
 """
 
+import argparse
 import asyncio
 import itertools
 import os
 import secrets
-import sys
+import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import uvloop
 
-from deputize.adapters.sqlite import SqliteStore
-from deputize.core.ports import Add, Append, Change, Event, Record
+from deputize.adapters.stores import DurableStore, open_store
+from deputize.core.ports import Add, Append, Change, Event, Record, Replace
 from deputize.core.values import Instant
+from tests.support.postgres import CARRIED, running
 
-SECONDS = 2.0
+FILLED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +36,27 @@ class Mark(Record):
     kind: ClassVar[str] = "mark"
 
 
-def one_mark(key: str) -> tuple[Change, ...]:
-    return (Add(Mark(key=key, expires_at=Instant(2_000_000_000))),)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family(Record):
+    """Something like a family of refresh tokens: replaced with each use."""
+
+    kind: ClassVar[str] = "family"
+    indexed: ClassVar[tuple[str, ...]] = ("client", "person")
+
+    client: str
+    person: str
+    current: str
+    scope: frozenset[str] = frozenset({"read", "reorder"})
 
 
-def two_marks_and_an_event(key: str) -> tuple[Change, ...]:
-    event = Event(key="", at=Instant(1_800_000_000), what="token_issued", client="bot", person="alice")
-    return (*one_mark(key), *one_mark(key + "d"), Append(event))
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one measurement says."""
+
+    per_s: float
+    cpu_us: float
+    p50_ms: float
+    p99_ms: float
 
 
 def keys() -> Iterator[str]:
@@ -47,38 +65,88 @@ def keys() -> Iterator[str]:
     return (f"{secrets.token_urlsafe(24)}{start}{n}" for n in itertools.count())
 
 
-async def commits(store: SqliteStore, tasks: int, what: Callable[[str], tuple[Change, ...]]) -> str:
+def a_mark(key: str) -> Add:
+    return Add(Mark(key=key, expires_at=Instant(2_000_000_000)))
+
+
+def a_family(key: str) -> Family:
+    return Family(
+        key=key, expires_at=Instant(2_000_000_000), client=key[:2], person=key[:4], current=secrets.token_urlsafe(32)
+    )
+
+
+def an_event() -> Append:
+    return Append(Event(key="", at=Instant(1_800_000_000), what="token_issued", client="bot", person="alice"))
+
+
+async def measured(do: Callable[[], Awaitable[None]], *, tasks: int, seconds: float) -> Told:
     waits: list[float] = []
-    fresh = keys()
-    until = time.perf_counter() + SECONDS
+    begun = time.perf_counter()
+    until = begun + seconds
 
     async def client() -> None:
         while (now := time.perf_counter()) < until:
-            assert await store.commit(*what(next(fresh)))
+            await do()
             waits.append(time.perf_counter() - now)
 
     cpu = time.process_time()
     await asyncio.gather(*(client() for _ in range(tasks)))
     cpu = (time.process_time() - cpu) / len(waits) * 1e6
+    per_s = len(waits) / (time.perf_counter() - begun)
     waits.sort()
-    p50, p99 = waits[len(waits) // 2] * 1e3, waits[len(waits) * 99 // 100] * 1e3
-    return f"{len(waits) / SECONDS:9,.0f}/s  {cpu:6.1f} µs of CPU  p50 {p50:6.2f} ms  p99 {p99:6.2f} ms"
+    return Told(per_s, cpu, waits[len(waits) // 2] * 1e3, waits[len(waits) * 99 // 100] * 1e3)
 
 
-async def reads(store: SqliteStore) -> str:
-    known = list(itertools.islice(keys(), 5000))
-    await store.commit(*(change for key in known for change in one_mark(key)))
-    count = 0
-    until = time.perf_counter() + SECONDS
-    while time.perf_counter() < until:
-        for key in known[:100]:
-            assert await store.read(Mark, key) is not None
-        count += 100
-        known = known[100:] + known[:100]
-    return f"{count / SECONDS:9,.0f}/s"
+class Bench:
+    """One store, and what is done with it."""
+
+    def __init__(self, place: str) -> None:
+        self.store: DurableStore = open_store(place)
+        self.fresh = keys()
+        self.known: list[str] = []
+
+    async def prepare(self) -> None:
+        await self.store.migrate((Mark, Family, Event))
+        await self.fill(2000)
+
+    async def fill(self, count: int) -> None:
+        """So many more records of each kind."""
+        for _ in range(0, count, FILLED_AT_ONCE):
+            names = list(itertools.islice(self.fresh, min(FILLED_AT_ONCE, count)))
+            assert await self.store.commit(
+                *(change for key in names for change in (a_mark(key), Add(a_family(key)), an_event()))
+            )
+            if len(self.known) < 100_000:
+                self.known += names
+
+    async def one_mark(self) -> None:
+        assert await self.store.commit(a_mark(next(self.fresh)))
+
+    async def two_marks_and_an_event(self) -> None:
+        key = next(self.fresh)
+        assert await self.store.commit(a_mark(key), a_mark(key + "d"), an_event())
+
+    async def a_replacement(self) -> None:
+        """What a refresh does: read the family, mark the assertion, replace the family, say so."""
+        old = await self.store.read(Family, secrets.choice(self.known))
+        assert old is not None
+        await self.store.commit(
+            Replace(old, replace(old, current=secrets.token_urlsafe(32))), a_mark(next(self.fresh)), an_event()
+        )
+
+    async def a_read(self) -> None:
+        assert await self.store.read(Mark, secrets.choice(self.known)) is not None
 
 
-def flushes(folder: Path) -> str:
+ROWS = (
+    *(("one mark", Bench.one_mark, tasks) for tasks in (1, 32, 64)),
+    *(("two marks and an event", Bench.two_marks_and_an_event, tasks) for tasks in (1, 32, 64)),
+    *(("read, replace, mark, event", Bench.a_replacement, tasks) for tasks in (1, 32, 64)),
+    *(("read by key", Bench.a_read, tasks) for tasks in (1, 32, 64)),
+)
+
+
+def flushes(folder: Path) -> float:
     with (folder / "flushed").open("wb", buffering=0) as file:
         count = 0
         until = time.perf_counter() + 1.0
@@ -86,25 +154,56 @@ def flushes(folder: Path) -> str:
             file.write(b"x" * 4096)
             os.fdatasync(file.fileno())
             count += 1
-    return f"{count:9,.0f}/s"
+    return count
 
 
-async def main(folder: Path) -> None:
-    print(f"{'the disk: write 4 KiB and flush':44}", flushes(folder))
-    store = SqliteStore(folder / "store.db")
-    for what in (one_mark, two_marks_and_an_event):
-        for tasks in (1, 32, 64):
-            named = f"{what.__name__.replace('_', ' ')}, {tasks} at a time"
-            print(f"commit {named:37}", await commits(store, tasks, what), flush=True)
-    print(f"{'read by key':44}", await reads(store))
-    await store.close()
+async def compare(benches: dict[str, Bench], seconds: float, rounds: int) -> None:
+    print(f"{'':36}" + "".join(f"{name:>12}{'µs CPU':>8}{'p50 ms':>9}{'p99 ms':>9}" for name in benches) + f"{'ratio':>8}")
+    for what, do, tasks in ROWS:
+        told: dict[str, list[Told]] = {name: [] for name in benches}
+        for _ in range(rounds):
+            for name, bench in benches.items():
+                told[name].append(await measured(lambda: do(bench), tasks=tasks, seconds=seconds))  # noqa: B023 (awaited at once)
+        line = f"{what + f', {tasks} at a time':36}"
+        medians: list[float] = []
+        for rows in told.values():
+            middle = sorted(rows, key=lambda row: row.per_s)[len(rows) // 2]
+            medians.append(middle.per_s)
+            line += f"{middle.per_s:10,.0f}/s{middle.cpu_us:8.0f}{middle.p50_ms:9.2f}{middle.p99_ms:9.2f}"
+        print(f"{line}{medians[-1] / medians[0]:8.2f}", flush=True)
+
+
+async def main(folder: Path, dsn: str, told: argparse.Namespace) -> None:
+    print(f"the disk: write 4 KiB and flush: {statistics.median(flushes(folder) for _ in range(3)):,.0f}/s")
+    benches = {"SQLite": Bench(str(folder / "store.db")), "PostgreSQL": Bench(dsn)}
+    for bench in benches.values():
+        await bench.prepare()
+    await compare(benches, told.seconds, told.rounds)
+    there = 2000
+    for rows in told.rows:
+        for name, bench in benches.items():
+            begun = time.perf_counter()
+            await bench.fill(rows - there)
+            print(f"{name}: filled up to {rows:,} of each kind in {time.perf_counter() - begun:,.0f} s", flush=True)
+        there = rows
+        await compare(benches, told.seconds, told.rounds)
+    for bench in benches.values():
+        await bench.store.close()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        os.sched_setaffinity(0, {int(sys.argv[1])})
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--core", type=int)
+    parser.add_argument("--rows", type=int, nargs="*", default=[])
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--postgres", default=CARRIED)
+    asked = parser.parse_args()
     with (
+        running(asked.postgres) as server,
         tempfile.TemporaryDirectory(dir=Path.cwd()) as made,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(main(Path(made)))
+        if asked.core is not None:
+            os.sched_setaffinity(0, {asked.core})
+        runner.run(main(Path(made), server.fresh(), asked))

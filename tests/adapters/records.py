@@ -1,4 +1,4 @@
-"""Records to try stores with, and a process of its own that uses them: `python -m tests.adapters.records PATH PART`."""
+"""Records to try stores with, and a process that uses them: `python -m tests.adapters.records PLACE PART`."""
 
 import asyncio
 import itertools
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from deputize.adapters.sqlite import SqliteStore
+from deputize.adapters.stores import open_store
 from deputize.core.ports import Add, Append, Record, Replace
 from deputize.core.rules import Fault
 
@@ -55,9 +55,9 @@ async def heard() -> str:
     return line.strip()
 
 
-async def race(path: str) -> None:
+async def race(place: str) -> None:
     """Add the same keys as everybody else, at the same time; say which were ours."""
-    store = SqliteStore(path)
+    store = open_store(place, dev=True)
     await store.read(Mark, "")
     say("ready")
     await heard()
@@ -67,9 +67,9 @@ async def race(path: str) -> None:
     await store.close()
 
 
-async def crash(path: str) -> None:
+async def crash(place: str) -> None:
     """Commit until killed. Each commit is three records; what was acknowledged is said."""
-    store = SqliteStore(path)
+    store = open_store(place, dev=True)
     first = int(await heard())
     numbers = itertools.count(first)
 
@@ -92,9 +92,9 @@ async def crash(path: str) -> None:
     await asyncio.gather(count_up(), *(add() for _ in range(8)))
 
 
-async def answer(path: str) -> None:
+async def answer(place: str) -> None:
     """Do as told, line by line."""
-    store = SqliteStore(path)
+    store = open_store(place, dev=True)
     say("ready")
     while line := await heard():
         verb, key = line.split()
@@ -107,7 +107,7 @@ async def answer(path: str) -> None:
 
 async def full(path: str) -> None:
     """Run into the largest size that a file may have, and out of it again."""
-    store = SqliteStore(path)
+    store = open_store(path)
     say(await store.commit(Add(Mark(key="before"))))
     resource.setrlimit(resource.RLIMIT_FSIZE, (Path(path + "-wal").stat().st_size + 8192, resource.RLIM_INFINITY))
     large = [store.commit(Add(Ticket(key=f"large{n}", text="x" * 100_000)), Add(Mark(key=f"m{n}"))) for n in range(3)]

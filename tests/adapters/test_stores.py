@@ -7,8 +7,6 @@ import random
 import signal
 import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -21,12 +19,13 @@ from hypothesis import strategies as st
 
 from deputize.adapters.memory import MemoryStore
 from deputize.adapters.sqlite import SqliteStore
+from deputize.adapters.stores import DurableStore, open_store
 from deputize.core.ports import Add, Append, Change, Record, Replace, Store
 from deputize.core.rules import Fault
 from deputize.core.values import Instant
+from tests.adapters.conftest import DURABLE, Servers
+from tests.adapters.processes import kept, process, settled, tell, told
 from tests.adapters.records import Line, Mark, Ticket
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -34,9 +33,21 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "store.db"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Store]:
-    made: Store = MemoryStore() if request.param == "memory" else SqliteStore(path)
+@pytest.fixture(params=["memory", *DURABLE])
+async def store(request: pytest.FixtureRequest, path: Path, servers: Servers) -> AsyncIterator[Store]:
+    database, _, version = request.param.partition(" ")
+    made: Store
+    if database == "memory":
+        made = MemoryStore()
+    else:
+        made = open_store(servers(version).fresh() if version else str(path), dev=True)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def durable(place: str) -> AsyncIterator[DurableStore]:
+    made = open_store(place, dev=True)
     yield made
     await made.close()
 
@@ -48,30 +59,8 @@ async def sqlite(path: Path) -> AsyncIterator[SqliteStore]:
     await made.close()
 
 
-def process(path: Path, part: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.adapters.records", str(path), part],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        bufsize=1,
-    )
-
-
-def tell(child: "subprocess.Popen[str]", line: str) -> None:
-    assert child.stdin is not None
-    child.stdin.write(line + "\n")
-    child.stdin.flush()
-
-
-def told(child: "subprocess.Popen[str]") -> str:
-    assert child.stdout is not None
-    return child.stdout.readline().strip()
-
-
-async def kept(store: Store, kind: type[Record]) -> list[str]:
-    return [record.key for record in await store.select(kind, "", "", limit=100_000)]
+def a_line(text: str) -> Append:
+    return Append(Line(key="", text=text))
 
 
 # --- what the verbs do --------------------------------------------------------------------------------------------
@@ -297,8 +286,9 @@ async def test_sweep_forgets_what_has_expired_and_nothing_else(store: Store) -> 
         Ticket(key="number", number=-(2**53), expires_at=Instant(2**53)),
         Ticket(key="large", text="x" * 5_000_000),
         Ticket(key="k" * 100_000, client="c" * 100_000),
+        Ticket(key=random.Random(1).randbytes(5000).hex(), client="é" * 501, person="\x01\x00" * 600),
     ],
-    ids=["NUL", "no NUL", "not ASCII", "2^53", "-2^53", "5 MB", "long key"],
+    ids=["NUL", "no NUL", "not ASCII", "2^53", "-2^53", "5 MB", "long key", "long key that cannot be squeezed"],
 )
 async def test_what_is_kept_comes_back_to_the_letter(store: Store, ticket: Ticket) -> None:
     assert await store.commit(Add(ticket))
@@ -313,6 +303,41 @@ async def test_half_a_character_is_no_key_and_is_not_kept(store: Store) -> None:
     with pytest.raises(Fault):
         await store.commit(Add(Mark(key="\ud800")), Add(Mark(key="fine")))
     assert await kept(store, Mark) == []
+
+
+async def test_keys_sort_by_their_letters_whatever_those_are(store: Store) -> None:
+    keys = sorted(
+        [
+            "",
+            "\x00",
+            "\x00\x00",
+            "\x00\x01",
+            "\x00a",
+            "\x01",
+            "\x01\x00",
+            "\x01\x01",
+            "\x01\x02",
+            "\x01\x03",
+            "\x02",
+            "a",
+        ]
+    )
+    await store.commit(*(Add(Mark(key=key)) for key in keys))
+    found = await kept(store, Mark)
+    assert [*([""] if await store.read(Mark, "") else []), *found] == keys
+    assert [mark.key for mark in await store.select(Mark, "", "", after="\x00a", limit=3)] == keys[5:8]
+
+
+@pytest.mark.parametrize("at", [2**63, -(2**63) - 1, 10**30])
+async def test_a_time_beyond_all_time_is_a_fault(store: Store, at: int) -> None:
+    """PY-10."""
+    with pytest.raises(Fault, match="cannot be kept") as problem:
+        await store.commit(Add(Mark(key="a", expires_at=Instant(at))))
+    assert not problem.value.retry
+    with pytest.raises(Fault, match="cannot be kept"):
+        await store.commit(Add(Ticket(key="a", number=2**64)))
+    assert await store.commit(Add(Mark(key="a", expires_at=Instant(2**63 - 1))))
+    assert await kept(store, Mark) == ["a"]
 
 
 # --- races --------------------------------------------------------------------------------------------------------
@@ -406,17 +431,190 @@ def test_the_stores_agree(tmp_path_factory: pytest.TempPathFactory, commits: lis
     assert asyncio.run(played(SqliteStore(path))) == asyncio.run(played(MemoryStore()))
 
 
-# --- the file: processes, crashes, trouble ------------------------------------------------------------------------
+# --- processes and crashes: each store that lasts -----------------------------------------------------------------
 
 
-async def test_what_was_acknowledged_is_there_after_reopening(sqlite: SqliteStore, path: Path) -> None:
-    await sqlite.commit(Add(Ticket(key="a", text="kept")), Append(Line(key="", text="1")))
-    await sqlite.close()
-    again = SqliteStore(path)
+async def test_what_was_acknowledged_is_there_after_reopening(place: str) -> None:
+    store = open_store(place, dev=True)
+    await store.commit(Add(Ticket(key="a", text="kept")), Append(Line(key="", text="1")))
+    await store.close()
+    again = open_store(place, dev=True)
     assert await again.read(Ticket, "a") == Ticket(key="a", text="kept")
     await again.commit(Append(Line(key="", text="2")))
     assert [line.text for line in await again.select(Line, "", "")] == ["1", "2"]
     await again.close()
+
+
+async def test_of_four_processes_one_wins_each_key(place: str) -> None:
+    racers = [process(place, "race") for _ in range(4)]
+    for racer in racers:
+        assert told(racer) == "ready"
+    for racer in racers:
+        tell(racer, "go")
+    wins = [json.loads(racer.communicate()[0]) for racer in racers]
+    assert sorted(key for keys in wins for key in keys) == sorted(str(n) for n in range(100))
+
+
+async def test_a_read_sees_what_another_process_was_told_is_there(durable: DurableStore, place: str) -> None:
+    other = process(place, "answer")
+    assert told(other) == "ready"
+    for n in range(50):
+        tell(other, f"add theirs{n}")
+        assert told(other) == "True"
+        assert await durable.read(Mark, f"theirs{n}") is not None
+        assert await durable.commit(Add(Mark(key=f"ours{n}")))
+        tell(other, f"read ours{n}")
+        assert told(other) == "True"
+        tell(other, f"add ours{n}")
+        assert told(other) == "False"
+    other.communicate()
+
+
+async def test_stores_that_race_in_one_place_make_each_commit_whole_or_not_at_all(
+    durable: DurableStore, place: str
+) -> None:
+    """Four add the same few keys in sets of three: who won has all three, who lost left none."""
+    stores = [durable, *(open_store(place, dev=True) for _ in range(3))]
+    dice = random.Random(3)
+    for turn in range(20):
+        sets = [(n, dice.sample(range(12), 3)) for n in range(40)]
+
+        async def attempt(n: int, keys: list[int], turn: int) -> tuple[int, list[int], bool]:
+            adds = [Add(Ticket(key=f"{turn}.{key}", number=n)) for key in keys[:2]]
+            return n, keys, await stores[n % 4].commit(*adds, Add(Mark(key=f"{turn}.{keys[2]}")), a_line(f"{turn}.{n}"))
+
+        told_all = await asyncio.gather(*(attempt(n, keys, turn) for n, keys in sets))
+        won = {n: keys for n, keys, ours in told_all if ours}
+        tickets = {
+            t.key: t.number for t in await durable.select(Ticket, "", "", limit=10_000) if t.key.startswith(f"{turn}.")
+        }
+        assert tickets == {f"{turn}.{key}": n for n, keys in won.items() for key in keys[:2]}
+        marks = [key for key in await kept(durable, Mark) if key.startswith(f"{turn}.")]
+        assert sorted(marks) == sorted(f"{turn}.{keys[2]}" for keys in won.values())
+        lines = [line.text for line in await durable.select(Line, "", "", limit=10_000)]
+        assert sorted(text for text in lines if text.startswith(f"{turn}.")) == sorted(f"{turn}.{n}" for n in won)
+        for n, keys in sets:  # nobody lost for nothing
+            assert n in won or any(set(keys[:2]) & set(other[:2]) or keys[2] == other[2] for other in won.values())
+    for other in stores[1:]:
+        await other.close()
+
+
+async def test_what_is_moved_between_records_in_a_race_is_neither_lost_nor_made(
+    durable: DurableStore, place: str
+) -> None:
+    stores = [durable, *(open_store(place, dev=True) for _ in range(2))]
+    await durable.commit(*(Add(Ticket(key=str(n), number=100)) for n in range(6)))
+
+    async def move(store: DurableStore, seed: int) -> int:
+        dice = random.Random(seed)
+        won = 0
+        for _ in range(15):
+            one, two = [await store.read(Ticket, str(n)) for n in dice.sample(range(6), 2)]
+            assert one is not None
+            assert two is not None
+            won += await store.commit(
+                Replace(one, replace(one, number=one.number - 1)), Replace(two, replace(two, number=two.number + 1))
+            )
+        return won
+
+    won = sum(await asyncio.gather(*(move(stores[n % 3], n) for n in range(12))))
+    tickets = await durable.select(Ticket, "", "")
+    assert sum(ticket.number for ticket in tickets) == 600
+    assert sum(ticket.version for ticket in tickets) == 2 * won > 0
+    for other in stores[1:]:
+        await other.close()
+
+
+async def test_whoever_reads_on_from_the_last_appended_key_misses_none(durable: DurableStore, place: str) -> None:
+    """However many append at once: a key that is seen has no smaller one that is still to come."""
+    stores = [open_store(place, dev=True) for _ in range(3)]
+    await durable.commit(a_line("first"))
+
+    async def append(n: int) -> None:
+        for m in range(60):
+            assert await stores[n % 3].commit(a_line(f"{n}.{m}"), Add(Mark(key=f"{n}.{m}")))
+
+    writers = asyncio.gather(*(append(n) for n in range(9)))
+    found: list[Line] = []
+    page: list[Line] = []
+    while page or not writers.done():
+        page = await durable.select(Line, "", "", after=found[-1].key if found else "")
+        found += page
+        await asyncio.sleep(0)
+    await writers
+    assert sorted(line.text for line in found) == sorted(["first", *(f"{n}.{m}" for n in range(9) for m in range(60))])
+    for n in range(9):
+        assert [line.text for line in found if line.text.startswith(f"{n}.")] == [f"{n}.{m}" for m in range(60)]
+    for other in stores:
+        await other.close()
+
+
+async def test_two_stores_in_one_place_append_in_one_order(durable: DurableStore, place: str) -> None:
+    other = open_store(place, dev=True)
+    for n in range(20):
+        await (durable, other)[n % 2].commit(Append(Line(key="", text=str(n))))
+    assert [line.text for line in await durable.select(Line, "", "")] == [str(n) for n in range(20)]
+    await other.close()
+
+
+async def test_whatever_was_acknowledged_survives_a_kill(place: str) -> None:
+    """Twenty times: killed at a random moment of its commits, then opened again. No commit is there by halves."""
+    dice = random.Random(20)
+    first, counted = 0, 0
+    for _ in range(20):
+        child = process(place, "crash")
+        tell(child, str(first))
+        said = [told(child) for _ in range(dice.randrange(1, 120))]
+        child.send_signal(signal.SIGKILL)
+        said += [line for line in child.communicate()[0].split("\n")[:-1] if line]
+        acknowledged = {line for line in said if line.isdigit()}
+        counted = max([counted, *(int(line.split()[1]) for line in said if line.startswith("counted"))])
+
+        await settled(place)
+        store = open_store(place, dev=True)
+        tickets = {key[1:] for key in await kept(store, Ticket) if key != "counter"}
+        lines = await store.select(Line, "", "", limit=1_000_000)
+        assert "refused" not in said
+        assert acknowledged <= tickets
+        assert tickets == {key[1:] for key in await kept(store, Mark)}
+        assert tickets == {line.text for line in lines if not line.by}
+        counter = await store.read(Ticket, "counter") or Ticket(key="counter")
+        assert counter.number >= counted
+        assert counter.number == counter.version == sum(line.by == "counter" for line in lines)
+        first = max([first, *map(int, tickets)]) + 1
+        await store.close()
+    assert first > 100
+
+
+async def test_a_field_that_is_indexed_later_finds_what_was_there_before(durable: DurableStore, place: str) -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Plain(Record):
+        kind: ClassVar[str] = "ticket"
+        client: str = ""
+        person: str = ""
+
+    await durable.commit(*(Add(Plain(key=f"{n:04}", client=f"c{n % 3}", person="alice")) for n in range(1500)))
+    await durable.close()
+    again = open_store(place, dev=True)
+    assert len(await again.select(Ticket, "client", "c1", limit=1000)) == 500
+    assert len(await again.select(Ticket, "person", "alice", limit=2000)) == 1500
+    assert await again.commit(Add(Ticket(key="new", client="c1")))
+    assert (await again.select(Ticket, "client", "c1", after="1499"))[0] == Ticket(key="new", client="c1")
+    await again.close()
+
+
+async def test_commits_that_were_handed_over_are_durable_when_close_returns(durable: DurableStore, place: str) -> None:
+    await durable.commit(Add(Mark(key="a")))
+    tasks = [asyncio.create_task(durable.commit(Add(Mark(key=str(n))))) for n in range(50)]
+    await asyncio.sleep(0)
+    await durable.close()
+    assert await asyncio.gather(*tasks) == [True] * 50
+    again = open_store(place, dev=True)
+    assert len(await kept(again, Mark)) == 51
+    await again.close()
+
+
+# --- the file: what is SQLite's own ---------------------------------------------------------------------------------
 
 
 async def test_the_file_is_for_its_owner_alone(path: Path) -> None:
@@ -439,69 +637,8 @@ def test_a_place_where_no_file_can_be_is_a_fault(tmp_path: Path) -> None:
         SqliteStore(tmp_path / "text")
 
 
-async def test_of_four_processes_one_wins_each_key(path: Path) -> None:
-    racers = [process(path, "race") for _ in range(4)]
-    for racer in racers:
-        assert told(racer) == "ready"
-    for racer in racers:
-        tell(racer, "go")
-    wins = [json.loads(racer.communicate()[0]) for racer in racers]
-    assert sorted(key for keys in wins for key in keys) == sorted(str(n) for n in range(100))
-
-
-async def test_a_read_sees_what_another_process_was_told_is_there(sqlite: SqliteStore, path: Path) -> None:
-    other = process(path, "answer")
-    assert told(other) == "ready"
-    for n in range(50):
-        tell(other, f"add theirs{n}")
-        assert told(other) == "True"
-        assert await sqlite.read(Mark, f"theirs{n}") is not None
-        assert await sqlite.commit(Add(Mark(key=f"ours{n}")))
-        tell(other, f"read ours{n}")
-        assert told(other) == "True"
-        tell(other, f"add ours{n}")
-        assert told(other) == "False"
-    other.communicate()
-
-
-async def test_two_stores_on_one_file_append_in_one_order(sqlite: SqliteStore, path: Path) -> None:
-    other = SqliteStore(path)
-    for n in range(20):
-        await (sqlite, other)[n % 2].commit(Append(Line(key="", text=str(n))))
-    assert [line.text for line in await sqlite.select(Line, "", "")] == [str(n) for n in range(20)]
-    await other.close()
-
-
-async def test_whatever_was_acknowledged_survives_a_kill(path: Path) -> None:
-    """Twenty times: killed at a random moment of its commits, then opened again. No commit is there by halves."""
-    dice = random.Random(20)
-    first, counted = 0, 0
-    for _ in range(20):
-        child = process(path, "crash")
-        tell(child, str(first))
-        said = [told(child) for _ in range(dice.randrange(1, 120))]
-        child.send_signal(signal.SIGKILL)
-        said += [line for line in child.communicate()[0].split("\n")[:-1] if line]
-        acknowledged = {line for line in said if line.isdigit()}
-        counted = max([counted, *(int(line.split()[1]) for line in said if line.startswith("counted"))])
-
-        store = SqliteStore(path)
-        tickets = {key[1:] for key in await kept(store, Ticket) if key != "counter"}
-        lines = await store.select(Line, "", "", limit=1_000_000)
-        assert "refused" not in said
-        assert acknowledged <= tickets
-        assert tickets == {key[1:] for key in await kept(store, Mark)}
-        assert tickets == {line.text for line in lines if not line.by}
-        counter = await store.read(Ticket, "counter") or Ticket(key="counter")
-        assert counter.number >= counted
-        assert counter.number == counter.version == sum(line.by == "counter" for line in lines)
-        first = max([first, *map(int, tickets)]) + 1
-        await store.close()
-    assert first > 100
-
-
 async def test_a_full_disk_is_a_fault_for_those_commits_and_the_store_goes_on(path: Path) -> None:
-    child = process(path, "full")
+    child = process(str(path), "full")
     said = child.communicate()[0].split("\n")
     assert said == ["True", "Fault True", "Fault True", "Fault True", "True", ""]
     store = SqliteStore(path)
@@ -566,23 +703,6 @@ async def test_a_body_that_is_no_such_record_is_a_fault(sqlite: SqliteStore, pat
             await sqlite.read(Ticket, key)
 
 
-async def test_a_field_that_is_indexed_later_finds_what_was_there_before(sqlite: SqliteStore, path: Path) -> None:
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class Plain(Record):
-        kind: ClassVar[str] = "ticket"
-        client: str = ""
-        person: str = ""
-
-    await sqlite.commit(*(Add(Plain(key=f"{n:04}", client=f"c{n % 3}", person="alice")) for n in range(1500)))
-    await sqlite.close()
-    again = SqliteStore(path)
-    assert len(await again.select(Ticket, "client", "c1", limit=1000)) == 500
-    assert len(await again.select(Ticket, "person", "alice", limit=2000)) == 1500
-    assert await again.commit(Add(Ticket(key="new", client="c1")))
-    assert (await again.select(Ticket, "client", "c1", after="1499"))[0] == Ticket(key="new", client="c1")
-    await again.close()
-
-
 def test_several_loops_share_a_store_and_one_wins_each_key(path: Path) -> None:
     store = SqliteStore(path)
     won: list[str] = []
@@ -619,14 +739,3 @@ def test_a_loop_that_ends_while_its_commit_is_written_leaves_the_store_whole(pat
         await store.close()
 
     asyncio.run(next_one())
-
-
-async def test_commits_that_were_handed_over_are_durable_when_close_returns(sqlite: SqliteStore, path: Path) -> None:
-    await sqlite.commit(Add(Mark(key="a")))
-    tasks = [asyncio.create_task(sqlite.commit(Add(Mark(key=str(n))))) for n in range(50)]
-    await asyncio.sleep(0)
-    await sqlite.close()
-    assert await asyncio.gather(*tasks) == [True] * 50
-    again = SqliteStore(path)
-    assert len(await kept(again, Mark)) == 51
-    await again.close()

@@ -33,6 +33,7 @@ _ROWS: Final = (tuple, list, set, frozenset)
 
 Way = Callable[[Any], Any]
 
+_INSTANT_MAX: Final = 2**63 - 1  # a column holds no more
 _ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
 
 
@@ -61,24 +62,38 @@ class Packing(Generic[R]):
         self.indexed: Callable[[R], tuple[str, ...]] = _getter(kind.indexed)
 
     def pack(self, record: R) -> bytes:
-        """The record's bytes. Raises Fault if it holds text that no UTF-8 can say."""
+        """The record's bytes. Raises Fault if it holds text that no UTF-8 can say, or a number beyond 64 bits."""
+        if record.expires_at is not None and not -_INSTANT_MAX <= record.expires_at <= _INSTANT_MAX:
+            raise Fault(f"this {self.name} expires beyond all time and cannot be kept")
         try:
             return _ENCODER.encode(record if self._there is None else self._there(record))
         except UnicodeEncodeError:
             raise Fault(f"this {self.name} holds half a character and cannot be kept") from None
+        except OverflowError:
+            raise Fault(f"this {self.name} holds a number beyond 64 bits and cannot be kept") from None
 
-    def unpack(self, body: bytes, key: str, version: int) -> R:
-        """The record that was packed; what the store keeps beside the body (key, version) has the last word."""
+    def unpack(self, body: bytes, key: str | None, version: int) -> R:
+        """The record that was packed; what the store keeps beside the body (key, version) has the last word.
+
+        `key` is None where the store does not know it by heart: then it is the one that the record was added with.
+        """
         try:
             told = self._decode(body)
             record = cast("R", told if self._back is None else self._back(told))
         except (msgspec.MsgspecError, ValueError, TypeError):
             raise Fault(f"a stored {self.name} cannot be read as one") from None
-        if record.key != key:
+        if key is not None and record.key != key:
             object.__setattr__(record, "key", key)
         if record.version != version:
             object.__setattr__(record, "version", version)
         return record
+
+    def indexed_in(self, body: bytes, version: int) -> tuple[str, ...]:
+        """What the indexed fields are in a packed record; nothing where it cannot be read, which its reader is told."""
+        try:
+            return self.indexed(self.unpack(body, None, version))
+        except Fault:
+            return ("",) * len(self.kind.indexed)
 
 
 def packing(kind: type[R]) -> Packing[R]:

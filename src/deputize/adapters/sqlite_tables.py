@@ -32,7 +32,9 @@ class Table(Generic[R]):
     # Rows lie in the order of writing, with the keys in an index beside them: keys are random, and a table sorted by
     # them was measured at two thirds of the speed.
 
-    __slots__ = ("_columns", "add", "append", "by", "is_there", "is_this", "name", "packing", "read", "replace")
+    __slots__ = (
+        *("_columns", "add", "append", "by", "is_there", "is_this", "name", "packing", "read", "replace", "unfilled"),
+    )
 
     def __init__(self, kind: type[R]) -> None:
         self.packing: Packing[R] = packing(kind)
@@ -53,6 +55,8 @@ class Table(Generic[R]):
         self.by = {"": f"{rows} key > ? ORDER BY key LIMIT ?"}
         for field in kind.indexed:
             self.by[field] = f"{rows} by_{field} = ? AND key > ? ORDER BY key LIMIT ?"
+        # What a program wrote that did not know the field yet, since this one brought it in.
+        self.unfilled = {field: f'SELECT 1 FROM "{name}" WHERE by_{field} IS NULL LIMIT 1' for field in kind.indexed}  # noqa: S608 (the same)
 
     def make(self, connection: sqlite3.Connection) -> None:
         """Bring the table into the file, or up to date: a newly indexed column is filled from the bodies."""
@@ -64,25 +68,28 @@ class Table(Generic[R]):
         connection.execute(
             f'CREATE INDEX IF NOT EXISTS "{name} expires_at" ON "{name}" (expires_at) WHERE expires_at IS NOT NULL'
         )
-        there = {row[1] for row in connection.execute(f'PRAGMA table_info("{name}")')}
-        missing = [column for column in self._columns if column not in there]
+        missing = self.missing(connection)
         for column in missing:
-            connection.execute(f"ALTER TABLE \"{name}\" ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
+            connection.execute(f'ALTER TABLE "{name}" ADD COLUMN {column} TEXT')
         if missing:
-            self._fill(connection)
+            self.fill(connection)
         for column in self._columns:
             connection.execute(f'CREATE INDEX IF NOT EXISTS "{name} {column}" ON "{name}" ({column}, key)')
 
-    def _fill(self, connection: sqlite3.Connection) -> None:
+    def missing(self, connection: sqlite3.Connection) -> list[str]:
+        """The columns that the file does not have: all of them, where there is no such table."""
+        there = {row[1] for row in connection.execute(f'PRAGMA table_info("{self.name}")')}
+        return [column for column in (*self._columns, *(() if there else ("key",))) if column not in there]
+
+    def fill(self, connection: sqlite3.Connection) -> None:
+        """Write into the columns what the bodies say, where nothing was written yet."""
         sets = ", ".join(f"{column} = ?" for column in self._columns)
+        empty = " OR ".join(f"{column} IS NULL" for column in self._columns)
         done = 0
         while rows := connection.execute(
-            f'SELECT rowid, key, version, body FROM "{self.name}" WHERE rowid > ? ORDER BY rowid LIMIT ?',  # noqa: S608 (a checked name)
+            f'SELECT rowid, version, body FROM "{self.name}" WHERE rowid > ? AND ({empty}) ORDER BY rowid LIMIT ?',  # noqa: S608 (a checked name)
             (done, _FILLED_AT_ONCE),
         ).fetchall():
-            filled = (
-                (*self.packing.indexed(self.packing.unpack(body, key, version)), rowid)
-                for rowid, key, version, body in rows
-            )
+            filled = ((*self.packing.indexed_in(body, version), rowid) for rowid, version, body in rows)
             connection.executemany(f'UPDATE "{self.name}" SET {sets} WHERE rowid = ?', filled)  # noqa: S608 (the same)
             done = rows[-1][0]
