@@ -3,12 +3,14 @@
 import base64
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as some
 
+from deputize.core import wire
 from deputize.core.rules import Refusal
 from deputize.core.wire import (
     JSON_DEPTH_MAX,
@@ -85,6 +87,13 @@ def test_jwts(more: dict[str, Any]) -> None:
     assert verify(jwt.sign(claims(**more), a_key(), typ="at+jwt")).claims == claims(**more)
 
 
+def _inserted(parts: tuple[bytes, bytes]) -> bytes:
+    """A piece of junk in the middle of something good."""
+    good, junk = parts
+    at = len(junk) * 7 % len(good)
+    return good[:at] + junk + good[at:]
+
+
 # --- nothing but Malformed or a Refusal, for any bytes ------------------------------------------------------------
 
 LETTERS = some.text(some.sampled_from("AZaz09-_+/=. \n\x00é"), max_size=12)
@@ -114,6 +123,22 @@ def test_json_is_strict(data: bytes) -> None:
     assert json.loads(data) == value
     assert json_value(json_bytes(value)) == value
     assert not isinstance(value, float) or math.isfinite(value)
+
+
+@given(JUNK | OBJECTS.map(json_bytes) | some.tuples(OBJECTS.map(json_bytes), PIECES).map(_inserted))
+@example(b'{"a":1,"a":1}')
+@example(b'{"a":[9223372036854775808]}')
+@example(b'{"a":' * 21 + b"1" + b"}" * 21)
+def test_the_fast_reader_never_differs_from_the_strict_one(data: bytes) -> None:
+    assert _outcome(json_value, data) == _outcome(lambda text: wire._strict_value(text, JSON_DEPTH_MAX), data)
+
+
+def _outcome(read: Callable[[bytes], object], data: bytes) -> tuple[str, str]:
+    """What was read, spelled out, so that 1 is not True and -0.0 not 0; or that it was malformed."""
+    try:
+        return "read", repr(read(data))
+    except Malformed:
+        return "malformed", ""
 
 
 @given(JUNK)
