@@ -25,7 +25,7 @@ class Proof:
 
 PROOFS = (
     Proof("VerifiedJwt", "jose.jwt", frozenset({"jose.jwt"})),
-    Proof("BoundKey", "oauth.binding", frozenset({"oauth.dpop", "oauth.client_auth.mtls"})),
+    Proof("BoundKey", "oauth.binding", frozenset({"oauth.dpop", "oauth.certificate"})),
     Proof("CheckedProof", "oauth.dpop", frozenset({"oauth.dpop"})),
     Proof("AuthenticatedClient", "oauth.login", frozenset({"oauth.login"}), "proven", frozenset({"oauth.client_auth"})),
     Proof("Caller", "oauth.caller", frozenset({"oauth.caller"})),

@@ -142,7 +142,7 @@ def test_an_unbound_token_comes_as_bearer() -> None:
     [
         ("Bearer", {}),  # bound, downgraded
         ("DPoP", {"cnf": None}),  # a proof beside an unbound token proves nothing
-        ("Bearer", {"cnf": {"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}}),  # bound to what we cannot see
+        ("DPoP", {"cnf": {"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}}),  # to a certificate, not a key
         ("Bearer", {"cnf": {"jwk": {}}}),
         ("Bearer", {"cnf": "jkt"}),
     ],

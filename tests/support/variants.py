@@ -6,9 +6,9 @@ from typing import Any
 from deputize.core.ports import Store
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import families
+from deputize.oauth.certificate import CERTIFICATE_SCOPE, Edge
 from deputize.oauth.grants import refresh_token, table
 from deputize.server.app import protocol_app
-from deputize.server.edge import CERTIFICATE_SCOPE, Edge
 from deputize.server.http import Asgi, Receive, Scope, Send
 from tests.support.asgi import Answer
 from tests.support.cast import ALL_GRANTS, READ

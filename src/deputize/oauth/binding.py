@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from deputize.core.wire import JsonObject
+
+OF_CERTIFICATE: Final = "x5t:"  # no thumbprint of a key has a colon
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class BoundKey:
     @property
     def name(self) -> str:
         """The key as a text: to be kept, and to be compared with what was kept."""
-        return self.jkt if self.jkt is not None else f"x5t:{self.x5t}"
+        return self.jkt if self.jkt is not None else f"{OF_CERTIFICATE}{self.x5t}"
 
 
 def thumbprint_in(claims: Mapping[str, object]) -> str | None:
@@ -34,4 +37,9 @@ def thumbprint_in(claims: Mapping[str, object]) -> str | None:
     jkt, x5t = cnf.get("jkt"), cnf.get("x5t#S256")
     if isinstance(jkt, str):
         return jkt
-    return f"x5t:{x5t}" if isinstance(x5t, str) else None
+    return f"{OF_CERTIFICATE}{x5t}" if isinstance(x5t, str) else None
+
+
+def of_certificate(name: str | None) -> bool:
+    """Whether the key of this name is a certificate's: its tokens are Bearer tokens (RFC 8705, 3)."""
+    return name is not None and name.startswith(OF_CERTIFICATE)

@@ -1,6 +1,7 @@
 """Who is calling: token, proof and request in, `Caller` out. For protected resources."""
 
 import hashlib
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
@@ -13,9 +14,9 @@ from deputize.jose import jwt
 from deputize.jose.algorithms import ALL
 from deputize.jose.jws import Jws
 from deputize.jose.keys import KeySet
-from deputize.oauth import dpop
+from deputize.oauth import certificate, dpop
 from deputize.oauth.authority import Authority
-from deputize.oauth.binding import BoundKey, thumbprint_in
+from deputize.oauth.binding import OF_CERTIFICATE, BoundKey, of_certificate, thumbprint_in
 from deputize.oauth.delegation import Actor, from_claim
 from deputize.oauth.details import HTTP_CALL, Detail, details, http_call
 
@@ -24,9 +25,12 @@ TOKEN_MAX: Final = 16 * 1024
 
 ONE_METHOD = Rule("RFC 6750", "2", "The token comes by one method: one Authorization header, one scheme.")
 TOKEN_NEEDED = Rule("RFC 6750", "3", "The request carries an access token.")
-SCHEME = Rule("RFC 9449", "7.1", "A bound token comes under the scheme DPoP, any other one under Bearer.")
+SCHEME = Rule("RFC 9449", "7.1", "A token that is bound to a key comes under the scheme DPoP, any other under Bearer.")
 KEY_SHOWN = Rule("RFC 9449", "7.1", "A bound token comes with a proof by the key that it is bound to.")
-BOUND_ONLY = Rule("RFC 9728", "2", "Where the resource requires bound tokens, the token is bound.")
+CERTIFICATE_SHOWN = Rule(
+    "RFC 8705", "3", "A token that is bound to a certificate comes over the TLS of the one who holds it."
+)
+BOUND_ONLY = Rule("RFC 9728", "2", "Where the resource requires tokens that are bound to a key, the token is.")
 SEEN_WELL = Rule("RFC 9470", "3", "The person was authenticated as strongly and as recently as this call needs.")
 SCOPE_ENOUGH = Rule("RFC 6750", "3.1", "The token's scope is enough for this call.")
 THIS_CALL = Rule(
@@ -101,7 +105,7 @@ def access_token(*, issuer: str, audience: str) -> jwt.Expectation:
     )
 
 
-def check(
+def check(  # noqa: PLR0913 (all that one request shows, given by name)
     shown: Credentials,
     headers: Headers,
     keys: KeySet,
@@ -111,25 +115,37 @@ def check(
     url: str,
     now: Instant,
     bound_only: bool = False,
+    shown_certificate: bytes | None = None,
 ) -> tuple[Caller, tuple[Add, ...]]:
-    """Verify token and proof for this request. The second part is to be committed: it makes the proof single use."""
+    """Verify token and proof for this request. The second part is to be committed: it makes the proof single use.
+
+    `shown_certificate` is the client's, where TLS has proven one.
+    """
     verified = jwt.verify_peeked(shown.jws, shown.claims, keys, expected, now)
     bound_to = thumbprint_in(verified.claims)
-    if bound_only and bound_to is None:
+    to_certificate = of_certificate(bound_to)
+    if bound_only and (bound_to is None or to_certificate):
         BOUND_ONLY.refuse("invalid_token")
-    # A binding that we cannot hold (a certificate's) must not pass as none.
-    if (shown.scheme == "dpop") != (bound_to is not None) or verified.claims.get("cnf", {}) != _binding(bound_to):
+    # A binding that we cannot hold (to two things, or to one that we do not know) must not pass as none.
+    told_whole = "cnf" not in verified.claims if bound_to is None else verified.claims["cnf"] == _binding(bound_to)
+    is_dpop = bound_to is not None and not to_certificate
+    if (shown.scheme == "dpop") != is_dpop or not told_whole:
         SCHEME.refuse("invalid_token", scheme=shown.scheme)
     if bound_to is None:
         return _caller(verified, None), ()
+    if to_certificate:
+        key = None if shown_certificate is None else certificate.key_of(shown_certificate)
+        if key is None or not hmac.compare_digest(key.name.encode(), bound_to.encode()):
+            CERTIFICATE_SHOWN.refuse("invalid_token")
+        return _caller(verified, key), ()
     proof = dpop.check(headers, method=method, url=url, now=now, access_token=shown.token, error="invalid_dpop_proof")
     if proof is None or proof.key.jkt != bound_to:
         KEY_SHOWN.refuse("invalid_token")
     return _caller(verified, proof.key), (proof.once,)
 
 
-def _binding(jkt: str | None) -> JsonObject:
-    return {} if jkt is None else {"jkt": jkt}
+def _binding(name: str) -> JsonObject:
+    return {"x5t#S256": name.removeprefix(OF_CERTIFICATE)} if of_certificate(name) else {"jkt": name}
 
 
 def _caller(verified: jwt.VerifiedJwt, key: BoundKey | None) -> Caller:

@@ -14,7 +14,7 @@ from deputize.jose.keys import KeySet, PublicKey
 from deputize.oauth import standing as standings
 from deputize.oauth.approval import Approval
 from deputize.oauth.authority import Authority
-from deputize.oauth.binding import BoundKey, thumbprint_in
+from deputize.oauth.binding import BoundKey, of_certificate, thumbprint_in
 from deputize.oauth.client import Client, Person, Resource
 from deputize.oauth.delegation import Actor, from_claim
 from deputize.oauth.details import details
@@ -75,7 +75,7 @@ class Token:
     @property
     def is_dpop(self) -> bool:
         """Whether it is to be shown with a DPoP proof; one that is bound to a certificate is a Bearer token."""
-        return self.jkt is not None and not self.jkt.startswith("x5t:")
+        return self.jkt is not None and not of_certificate(self.jkt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from deputize.core.rules import Refusal, Rule
 from deputize.core.wire import PLAIN, Headers, JsonObject, Outbound, b64u, json_bytes
 from deputize.oauth import challenge
 from deputize.oauth.caller import ONE_METHOD, Caller
+from deputize.oauth.certificate import Edge
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -32,13 +33,23 @@ _QUERY: Final = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]]|%[0-9A-Fa-f]
 _TOKEN_IN_QUERY: Final = re.compile(r"(?:^|&)access_token(?:=|&|\Z)")
 _READ: Final = {
     name.encode("ascii"): name
-    for name in ("authorization", "dpop", "accept-txn-challenge", "content-length", "content-encoding")
+    for name in (
+        "authorization",
+        "dpop",
+        "accept-txn-challenge",
+        "content-length",
+        "content-encoding",
+        "client-cert",
+        "client-cert-chain",
+    )
 }
 # Credentials were for the guard; the rest would make a framework see another request than the one that was judged.
 _HIDDEN: Final = frozenset(
     {
         b"authorization",
         b"dpop",
+        b"client-cert",
+        b"client-cert-chain",
         b"x-http-method",
         b"x-http-method-override",
         b"x-method-override",
@@ -72,7 +83,8 @@ class Gone(Exception):
 class Request:
     """The part of a request that the guard judges: `path` as it is routed, `raw_path` and `query` as they came.
 
-    `headers` holds only those that the guard reads. Nothing here was made from `Host` or a forwarding header.
+    `headers` holds only those that the guard reads, `certificate` the client's where TLS has proven one. Nothing here
+    was made from `Host` or a forwarding header.
     """
 
     method: str
@@ -80,10 +92,11 @@ class Request:
     raw_path: str
     query: str
     headers: Headers
+    certificate: bytes | None = None
 
 
-def request(scope: Scope) -> Request:
-    """Read what came, or refuse what has two readings."""
+def request(scope: Scope, edge: Edge) -> Request:
+    """Read what came, or refuse what has two readings. `edge` says whose word on certificates is taken."""
     path: str = scope["path"]
     told = scope.get("raw_path")
     raw_path = quote(path, safe="/!$&'()*+,=:@~") if told is None else told.decode("latin-1")
@@ -100,7 +113,15 @@ def request(scope: Scope) -> Request:
     headers = Headers(tuple(read))
     if query and _TOKEN_IN_QUERY.search(query) and headers.all("authorization"):
         ONE_METHOD.refuse("invalid_request")  # a client that sends its token by two ways is confused
-    return Request(method=scope["method"], path=path, raw_path=raw_path, query=query, headers=headers)
+    shown = edge.certificates(scope, headers)
+    return Request(
+        method=scope["method"],
+        path=path,
+        raw_path=raw_path,
+        query=query,
+        headers=headers,
+        certificate=shown[0] if shown else None,
+    )
 
 
 def one_reading(raw_path: str, path: str) -> bool:

@@ -1,6 +1,7 @@
 """What stands between an API and those who call it: named calls only, by callers whom its server vouches for."""
 
 import logging
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from deputize.jose.algorithms import ALL
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import caller, challenge, dpop, metadata
 from deputize.oauth.caller import Caller, CallSpent, Credentials, Seen
+from deputize.oauth.certificate import Edge
 from deputize.oauth.delegation import Actor
 from deputize.oauth.details import http_call
 from deputize.resource import asgi
@@ -38,10 +40,11 @@ class Guard:
     With a `key` (the one that the server knows for the client and the resource of this name) the guard asks that
     server at each call whether the token still stands, and may ask for approval of single calls. Without one, or with
     `live=False`, what is taken back ends with the token and not before. `dpop_required` refuses bearer tokens.
+    `proxies` are the addresses of those in front of it that end TLS: their word on a client's certificate is taken.
     Raises ValueError where one of these leaves a gap.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (each is one choice of the API's, given by name)
         self,
         *,
         resource: str,
@@ -52,6 +55,7 @@ class Guard:
         live: bool | None = None,
         dpop_required: bool = False,
         body_max: int = BODY_MAX,
+        proxies: Iterable[str] = (),
     ) -> None:
         here = WebUrl(resource)  # without an audience, a token made for anybody would do
         path = urlsplit(resource).path
@@ -68,6 +72,7 @@ class Guard:
         self._name = name or urlsplit(resource).netloc
         self._dpop_required = dpop_required
         self._body_max = body_max
+        self._edge = Edge.of(proxies)
         self._server = TrustedServer(issuer=self._issuer, env=env)
         self._expected = caller.access_token(issuer=self._issuer, audience=self._resource)
         self._calls = Calls(path.rstrip("/"))
@@ -134,7 +139,7 @@ class Guard:
             return
         shown: Credentials | None = None
         try:
-            asked = asgi.request(scope)
+            asked = asgi.request(scope, self._edge)
             shown = caller.credentials(asked.headers)
             if shown is None:
                 caller.TOKEN_NEEDED.refuse("missing_token")
@@ -169,6 +174,7 @@ class Guard:
             url=self._origin + asked.raw_path,
             now=now,
             bound_only=self._dpop_required,
+            shown_certificate=asked.certificate,
         )
         row, named = self._calls.find(asked.method, asked.path)
         if caller.call_bound(who) and (row is None or row.approve is None):

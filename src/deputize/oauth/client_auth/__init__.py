@@ -7,7 +7,7 @@ from deputize.core.rules import Rule
 from deputize.core.values import Issuer
 from deputize.core.wire import Form, Inbound
 from deputize.jose.x509 import Roots
-from deputize.oauth import assertion, clients, dpop
+from deputize.oauth import assertion, certificate, clients, dpop
 from deputize.oauth.binding import BoundKey
 from deputize.oauth.client import Client, SecretHash
 from deputize.oauth.client_auth import mtls, private_key_jwt, secret
@@ -57,8 +57,9 @@ async def authenticate(
 
 def _certificate_key(request: Inbound, client: Client) -> BoundKey | None:
     """The certificate as the key to bind to: for who authenticates with it, or is registered for it (RFC 8705, 3)."""
-    wanted = client.auth_method in mtls.NAMES or client.certificate_bound
-    return mtls.key_of(request) if wanted else None
+    if request.certificate is None or not (client.auth_method in mtls.NAMES or client.certificate_bound):
+        return None
+    return certificate.key_of(request.certificate)
 
 
 async def _refuse_replay(marks: tuple[Add, ...], env: Env) -> None:

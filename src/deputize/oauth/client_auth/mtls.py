@@ -12,7 +12,6 @@ from deputize.core.rules import Rule
 from deputize.core.values import Instant, Issuer
 from deputize.core.wire import Form, Inbound, Malformed
 from deputize.jose.x509 import Roots, certificate, thumbprint
-from deputize.oauth.binding import BoundKey
 from deputize.oauth.client import Client
 from deputize.oauth.login import Method
 
@@ -48,11 +47,6 @@ def method(roots: Roots | None) -> Method:
     return Method(CA_ISSUED, claims_to_be, verify, also=(SELF_SIGNED,))
 
 
-def key_of(request: Inbound) -> BoundKey | None:
-    """The certificate of this request as a key to bind to: TLS has proven that the sender holds it."""
-    return None if request.certificate is None else BoundKey(x5t=thumbprint(request.certificate))
-
-
 def _hold_pinned(shown: bytes, client: Client, now: Instant) -> None:
     known = thumbprint(shown)
     same = [hmac.compare_digest(known, pinned) for pinned in client.certificates]
@@ -66,10 +60,10 @@ def _hold_pinned(shown: bytes, client: Client, now: Instant) -> None:
 
 
 def _hold_issued(chain: tuple[bytes, ...], client: Client, roots: Roots | None, now: Instant) -> None:
-    if roots is None or client.certificate_subject is None:
+    if roots is None:
         SUBJECT.refuse("invalid_client")
-    verified = roots.verify(chain, now, error="invalid_client")
-    if not names(verified.leaf, client.certificate_subject):
+    verified = roots.verify(chain, now, error="invalid_client")  # first: so it says the same of an unknown client
+    if client.certificate_subject is None or not names(verified.leaf, client.certificate_subject):
         SUBJECT.refuse("invalid_client")
 
 
