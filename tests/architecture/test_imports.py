@@ -11,7 +11,18 @@ from tools.rules import ROOT
 # The floors inside `oauth`, from the ground up; a module may import from its own floor and from those below.
 FLOORS: dict[str, tuple[str, ...]] = {
     "nouns": ("authority", "details", "delegation", "approval", "client", "binding", "grant", "login"),
-    "engines": ("asking", "tokens", "dpop", "assertion", "asked", "challenge", "standing", "families", "certificate"),
+    "engines": (
+        "asking",
+        "tokens",
+        "dpop",
+        "assertion",
+        "asked",
+        "challenge",
+        "standing",
+        "families",
+        "certificate",
+        "reading",
+    ),
     "tables": ("grants", "client_auth", "clients", "server"),
     "doors": ("authorize", "token_endpoint", "token_status", "registration", "metadata", "caller"),
 }

@@ -13,6 +13,7 @@ from deputize.core.wire import JsonObject, json_bytes
 from deputize.jose.jwt import peek
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import asking
+from deputize.oauth import reading as readings
 from deputize.oauth.asking import (
     ANSWERED_ONCE,
     BY_THE_ASKED,
@@ -293,7 +294,7 @@ async def test_cb_16_what_is_shown_is_what_is_issued(
     """An agent that asks for one aspirin, and for a scope beside it that the sentence would not name."""
     form: JsonObject = {"authorization_details": json_bytes(details).decode()} if details else {}
     ask = await world.asked(scope=scope, **form)
-    reading = await asking.read_out(ask, world.env)
+    reading = await readings.read_out(ask, world.env)
     for name in shown:
         assert SHOWN[name] in reading.sentence
     for name in SHOWN.keys() - shown - {"http_call"}:
@@ -310,8 +311,8 @@ async def test_cb_16_what_is_shown_is_what_is_issued(
 async def test_cb_16_a_scope_is_never_said_to_be_for_once(world: World) -> None:
     both = await world.asked(scope=f"openid {READ}", authorization_details=json_bytes([a_call()]).decode())
     alone = await world.asked(scope="openid", authorization_details=json_bytes([a_call()]).decode())
-    assert "once" not in (await asking.read_out(both, world.env)).sentence
-    assert ", once, within 5 minutes." in (await asking.read_out(alone, world.env)).sentence
+    assert "once" not in (await readings.read_out(both, world.env)).sentence
+    assert ", once, within 5 minutes." in (await readings.read_out(alone, world.env)).sentence
 
 
 async def test_a_key_that_was_shown_when_asking_is_shown_when_collecting(world: World) -> None:

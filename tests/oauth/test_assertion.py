@@ -9,6 +9,7 @@ from deputize.core.rules import Fault, Refusal
 from deputize.core.values import Issuer, Subject
 from deputize.jose.keys import KeySet, PrivateKey
 from deputize.oauth import asking, assertion
+from deputize.oauth import reading as readings
 from deputize.oauth.asking import Ask
 from deputize.oauth.assertion import OF_ITSELF
 from tests.support.cast import BOT, NOW, OTHER, BrokenStore, an_ask
@@ -71,8 +72,8 @@ async def test_an_answer_that_never_gets_through_is_a_fault_that_may_pass(world:
 
 async def test_an_unknown_client_is_said_to_be_unknown(world: World) -> None:
     """Its record is gone, and what it asked is still read out."""
-    reading = await asking.read_out(an_ask(client="gone-bot"), world.env)
+    reading = await readings.read_out(an_ask(client="gone-bot"), world.env)
     assert reading.how_known == "unknown"
     assert reading.sentence.startswith("gone-bot wants to read your prescriptions")
-    assert asking.may(an_ask().wanted, ()) == "use “prescriptions:read”"
+    assert readings.may(an_ask().wanted, ()) == "use “prescriptions:read”"
     assert an_ask().created_at == NOW

@@ -7,7 +7,8 @@ import pytest
 
 from deputize.core.rules import Refusal
 from deputize.core.values import ClientId, Instant, Issuer, Seconds, Subject
-from deputize.oauth import asking, delegation, details
+from deputize.oauth import delegation, details
+from deputize.oauth import reading as readings
 from deputize.oauth.client import Resource
 from deputize.oauth.delegation import CHAIN, Actor
 from deputize.oauth.details import DETAILS, Detail
@@ -129,18 +130,18 @@ def test_money_is_said_in_full(value: str, currency: str, said: str) -> None:
     ],
 )
 def test_a_time_is_never_said_shorter_than_it_is(seconds: int, said: str) -> None:
-    assert asking.minutes(Seconds(seconds)) == said
+    assert readings.minutes(Seconds(seconds)) == said
 
 
 def test_the_sentence_of_a_standing_yes() -> None:
     pharmacy = Resource(key=PHARMACY, name="Madrid Pharmacy", scopes={READ: "read your prescriptions"})
-    reading = asking.reading(an_ask(), a_client("pharmacy-bot"), (pharmacy,))
+    reading = readings.reading(an_ask(), a_client("pharmacy-bot"), (pharmacy,))
     assert reading.sentence == (
         "pharmacy-bot wants to read your prescriptions at Madrid Pharmacy, for 30 days, or until you take it back."
     )
     assert dict(reading.facts)["Where"] == "Madrid Pharmacy"
     unknown = an_ask(wanted=an_ask().wanted.narrowed(until=Instant(NOW + 60)), client="x")
-    reading = asking.reading(unknown, a_client("x"), ())
+    reading = readings.reading(unknown, a_client("x"), ())
     assert reading.sentence == f"x wants to use “{READ}”, for 1 minute, or until you take it back."
     assert ORDER not in reading.sentence
 

@@ -20,6 +20,7 @@ from deputize.jose.jwt import (
 )
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import asking
+from deputize.oauth import reading as readings
 from deputize.oauth.asking import Ask
 from deputize.oauth.challenge import DESCRIBED
 from deputize.oauth.client import Client, Person, Resource
@@ -74,7 +75,7 @@ async def test_a_challenge_is_asked_allowed_and_collected_once(world: World) -> 
     assert (begun.json["expires_in"], begun.json["interval"]) == (300, 2)
     ask = await ask_of(world, begun)
     assert begun["authorization_uri"] == f"https://as.example/asks/{ask.page}"
-    reading = await asking.read_out(ask, world.env)
+    reading = await readings.read_out(ask, world.env)
     assert reading.sentence == SENTENCE
     assert (reading.reason, reading.reason_by) == ("Orders are approved by the person they are for", "Madrid Pharmacy")
     assert (await collect(world, begun)).told == (400, "authorization_pending")

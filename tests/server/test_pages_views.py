@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from deputize.core.values import ClientId, Instant, Subject
-from deputize.oauth import asking
-from deputize.oauth.asking import Answered, Ask, Collected, Reading
+from deputize.oauth import reading as readings
+from deputize.oauth.asking import Answered, Ask, Collected
 from deputize.oauth.authority import FOREVER, Authority
+from deputize.oauth.reading import Reading
 from deputize.oauth.standing import Standing, key_of
 from deputize.server import refusals, views
 from tests.support.pages import BOT, PHARMACY, SENTENCE, World
@@ -21,7 +22,7 @@ async def _world() -> World:
 
 async def _reading(world: World | None = None) -> Reading:
     world = world or await _world()
-    return await asking.read_out(await world.asked(), world.env)
+    return await readings.read_out(await world.asked(), world.env)
 
 
 async def test_the_sentence_says_it_all_and_what_is_wanted_carries_the_weight() -> None:
@@ -227,7 +228,7 @@ async def test_what_is_seen_changes_with_what_waits_and_with_the_time_that_is_sh
 async def test_the_one_with_the_least_time_left_comes_first() -> None:
     world = await _world()
     slow, quick = await world.asked(), await world.asked(life=60)
-    told = [await asking.read_out(ask, world.env) for ask in (slow, quick)]
+    told = [await readings.read_out(ask, world.env) for ask in (slow, quick)]
     view = views.waiting_view(told, ("which", "seen"), NOW)
     assert [ask.page for ask in view.asks] == [quick.page, slow.page]
     assert (view.says, view.title) == ("2 questions are waiting for you.", "(2) Inbox")

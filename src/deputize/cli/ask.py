@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from deputize.core.ports import Env
 from deputize.core.values import Subject
 from deputize.oauth import asking
-from deputize.oauth.asking import Ask, Reading
+from deputize.oauth import reading as readings
+from deputize.oauth.asking import Ask
+from deputize.oauth.reading import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ async def listed(person: Subject, env: Env) -> list[Shown]:
     """What waits for this person."""
     found = await env.store.select(Ask, "open_for", person)
     now = env.clock()
-    return [_shown(await asking.read_out(ask, env), "waiting") for ask in found if ask.is_waiting(now)]
+    return [_shown(await readings.read_out(ask, env), "waiting") for ask in found if ask.is_waiting(now)]
 
 
 async def answer(page: str, person: Subject, *, allow: bool, env: Env) -> Shown:
@@ -32,7 +34,7 @@ async def answer(page: str, person: Subject, *, allow: bool, env: Env) -> Shown:
     if not mine:
         asking.YOURS.refuse("invalid_request")
     after = await asking.answer(mine[0], by=person, allow=allow, env=env, via="the command line")
-    return _shown(await asking.read_out(after, env), "allowed" if allow else "denied")
+    return _shown(await readings.read_out(after, env), "allowed" if allow else "denied")
 
 
 def _shown(told: Reading, state: str) -> Shown:

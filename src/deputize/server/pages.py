@@ -13,6 +13,7 @@ from deputize.core.ports import Env, Record
 from deputize.core.rules import Fault, Refusal
 from deputize.core.values import ClientId
 from deputize.oauth import asking
+from deputize.oauth import reading as readings
 from deputize.oauth import standing as standings
 from deputize.oauth.asking import Ask
 from deputize.oauth.client import Client, Resource
@@ -172,14 +173,14 @@ class Pages:
     async def _waiting(self, who: SignedIn) -> views.WaitingView:
         found = await self._all(Ask, "open_for", who)
         now = self.env.clock()
-        told = [await asking.read_out(ask, self.env) for ask in found if ask.is_waiting(now)]
+        told = [await readings.read_out(ask, self.env) for ask in found if ask.is_waiting(now)]
         return views.waiting_view(told, views.seen_of(found, now), now)
 
     async def _lately(self, who: SignedIn) -> tuple[views.AskView, ...]:
         now = self.env.clock()
         over = [ask for ask in await self._all(Ask, "person", who) if not ask.is_waiting(now)]
         latest = sorted(over, key=views.over_at, reverse=True)[: views.LATELY_MAX]
-        return tuple([views.ask_view(await asking.read_out(ask, self.env), now) for ask in latest])
+        return tuple([views.ask_view(await readings.read_out(ask, self.env), now) for ask in latest])
 
     # --- one ask ----------------------------------------------------------------------------------------------------
 
@@ -191,7 +192,7 @@ class Pages:
         return found[0]
 
     async def _shown(self, ask: Ask, who: SignedIn, *, again: bool = False) -> Response:
-        view = views.ask_view(await asking.read_out(ask, self.env), self.env.clock(), again=again)
+        view = views.ask_view(await readings.read_out(ask, self.env), self.env.clock(), again=again)
         return self.frame.page("ask.html", who.visitor, status=409 if again else 200, here="ask", ask=view)
 
     async def ask(self, request: Request) -> Response:
@@ -202,7 +203,7 @@ class Pages:
         """What an open ask asks for every second: the time left, or what became of it meanwhile."""
         who = await self.frame.signed_in(request, looks=True)
         ask = await self._found(request, who)
-        view = views.ask_view(await asking.read_out(ask, self.env), self.env.clock())
+        view = views.ask_view(await readings.read_out(ask, self.env), self.env.clock())
         shows = request.query_params.get("seen", "")
         if shows == view.seen:
             return self.frame.nothing_new()
@@ -223,7 +224,7 @@ class Pages:
             await asking.answer(ask, by=who.subject, allow=says == "allow", env=self.env, via="the page")
         except Refusal as refusal:
             if refusal.rule is standings.NOT_TAKEN_BACK:
-                told = await asking.read_out(ask, self.env)
+                told = await readings.read_out(ask, self.env)
                 return await self.frame.refusal(request, refusals.taken_back_view(told.who))
             if refusal.rule is not asking.ANSWERED_ONCE:
                 raise
@@ -244,7 +245,7 @@ class Pages:
         mays = []
         for once in standing.allowed:
             named = [await self.env.store.read(Resource, name) for name in sorted(once.audience)]
-            mays.append(asking.may(once, tuple(one for one in named if one is not None)))
+            mays.append(readings.may(once, tuple(one for one in named if one is not None)))
         name, how_known = (client.name, client.how_known) if client else (standing.client, "no longer known here")
         return views.Known(standing, name, how_known, tuple(mays))
 

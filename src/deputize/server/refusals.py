@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from deputize.oauth.asking import minutes
+from deputize.oauth.reading import minutes
 from deputize.server.views import shown
 
 

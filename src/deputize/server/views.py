@@ -9,7 +9,8 @@ from typing import Final, Literal
 
 from deputize.core.values import Instant
 from deputize.core.wire import b64u
-from deputize.oauth.asking import Answered, Ask, Collected, Reading, Waiting, minutes
+from deputize.oauth.asking import Answered, Ask, Collected, Waiting
+from deputize.oauth.reading import Reading, minutes
 from deputize.oauth.standing import Standing
 
 LATELY_MAX: Final = 8
