@@ -40,6 +40,15 @@ async def test_a_good_document_is_kept(outside: Outside) -> None:
     assert outside.calls[0].headers == (("accept", "application/json"),)
 
 
+async def test_what_is_fresh_is_there_without_waiting(outside: Outside) -> None:
+    published = documents()
+    assert published.fresh(URL, outside.now) is None
+    await published.get(URL, outside.env)
+    assert published.fresh(URL, outside.now) == 1
+    outside.later(300)
+    assert published.fresh(URL, outside.now) is None
+
+
 async def test_it_is_looked_at_again_when_its_time_is_over(outside: Outside) -> None:
     published = documents()
     await published.get(URL, outside.env)

@@ -88,6 +88,12 @@ def test_a_header_that_many_hold_cannot_be_changed() -> None:
     assert jws.parse(GOOD).header is header
 
 
+def test_a_large_header_is_read_and_not_remembered() -> None:
+    large = signed({"x": "x" * jws.HEADER_KEPT_MAX})
+    assert jws.parse(large).header is not jws.parse(large).header
+    assert jws.parse(large).alg == "ES256"
+
+
 def test_the_encoded_header_is_the_same_for_the_same_key_and_type() -> None:
     first, second = (jws.signing_input({"n": n}, alg="ES256", typ="at+jwt", kid="k").partition(b".")[0] for n in (1, 2))
     other = jws.signing_input({"n": 1}, alg="ES256", typ="at+jwt", kid=None).partition(b".")[0]

@@ -7,7 +7,7 @@ import pytest
 from deputize.core.wire import Malformed, b64u, b64u_bytes
 from deputize.jose import jwt
 from deputize.jose.algorithms import BY_NAME
-from deputize.jose.keys import KEYS_MAX, KeySet, PrivateKey, PublicKey, thumbprint
+from deputize.jose.keys import KEYS_MAX, KeySet, PrivateKey, PublicKey, ec_public, thumbprint
 from tests.jose.making import a_key, signed, why_not
 
 
@@ -27,6 +27,17 @@ def test_the_thumbprint_is_the_rfcs() -> None:
     jwk = {"kty": "RSA", "n": n, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29"}
     assert thumbprint(jwk) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
     assert PublicKey.from_jwk(jwk).thumbprint == thumbprint(jwk)
+
+
+@pytest.mark.parametrize("jwk", [{}, {"kty": 7}, {"kty": "oct", "k": "QQ"}, {"kty": "EC", "crv": "P-256", "x": "QQ"}])
+def test_what_is_no_public_key_has_no_thumbprint(jwk: dict[str, object]) -> None:
+    with pytest.raises(Malformed):
+        thumbprint(jwk)
+
+
+def test_a_point_is_on_a_curve_of_ours() -> None:
+    with pytest.raises(Malformed):
+        ec_public(a_jwk(crv="secp256k1"))
 
 
 @pytest.mark.parametrize("alg", sorted(BY_NAME))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cryptography import x509 as certificates
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -216,9 +216,10 @@ def test_a_key_of_a_leaf_is_for_one_algorithm_of_ours() -> None:
     assert held.key(alg="RS256").alg.name == "RS256"
     with pytest.raises(Malformed):
         held.key(alg="ES256")
-    p521 = issue("bot", root(), key=ec.generate_private_key(ec.SECP521R1()))
-    with pytest.raises(Malformed):
-        Roots([root().der]).verify([p521.der], NOW, error="invalid_client").key()
+    for other in (ec.generate_private_key(ec.SECP521R1()), ed448.Ed448PrivateKey.generate()):
+        odd = issue("bot", root(), key=other)
+        with pytest.raises(Malformed):
+            Roots([root().der]).verify([odd.der], NOW, error="invalid_client").key()
 
 
 def test_the_uris_are_those_that_stand_there() -> None:
@@ -227,6 +228,13 @@ def test_the_uris_are_those_that_stand_there() -> None:
         "https://bot.example/",
     )
     assert x509.uris(issue("bot").certificate) == ()
+
+
+def test_names_that_cannot_be_read_are_malformed() -> None:
+    names_oid = certificates.SubjectAlternativeName.oid
+    made = issue("bot", extra=((certificates.UnrecognizedExtension(names_oid, b"\x30\x05\x86\x01"), False),))
+    with pytest.raises(Malformed):
+        x509.uris(made.certificate)
 
 
 def _x5c(*ders: bytes) -> list[str]:

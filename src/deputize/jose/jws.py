@@ -9,6 +9,7 @@ from deputize.core.wire import JsonObject, Malformed, b64_bytes, b64_letters, b6
 
 COMPACT_MAX: Final = 16 * 1024
 HEADER_MAX: Final = 4 * 1024
+HEADER_KEPT_MAX: Final = 1024  # of what is remembered; whoever sends larger ones fills no memory with them
 KID_MAX: Final = 256
 UNSUPPORTED: Final = frozenset({"crit", "b64", "zip"})  # RFC 7515, 4.1.11: we process no extension
 
@@ -36,7 +37,7 @@ def parse(compact: str, *, bytes_max: int = COMPACT_MAX, header_max: int = HEADE
     head, body, signature = parts
     if len(head) > header_max:
         raise Malformed("too large for a JOSE header")
-    header, alg, kid, typ = _header(head)
+    header, alg, kid, typ = _header(head) if len(head) <= HEADER_KEPT_MAX else _header.__wrapped__(head)
     return Jws(header, b64_bytes(body), data[: -len(signature) - 1], b64_bytes(signature), alg, kid, typ)
 
 

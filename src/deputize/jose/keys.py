@@ -130,9 +130,7 @@ def ec_public(jwk: Mapping[str, object]) -> ec.EllipticCurvePublicKey:
     return ec.EllipticCurvePublicNumbers(x, y, curve).public_key()  # which holds the point against the curve
 
 
-def _okp_public(jwk: Mapping[str, object]) -> PublicKeyObject:
-    if _text(jwk, "crv") != "Ed25519":
-        raise Malformed("a curve that we do not use")
+def _ed25519_public(jwk: Mapping[str, object]) -> PublicKeyObject:
     point = _bytes(jwk, "x", _ED25519_BYTES)
     y = int.from_bytes(point, "little") & ~(1 << 255)
     if y >= _ED25519_PRIME or y in _ED25519_WEAK:
@@ -157,7 +155,7 @@ def _akp_public(jwk: Mapping[str, object]) -> PublicKeyObject:
 
 _PUBLIC: Final[Mapping[str, Callable[[Mapping[str, object]], PublicKeyObject]]] = {
     "EC": ec_public,
-    "OKP": _okp_public,
+    "OKP": _ed25519_public,
     "RSA": _rsa_public,
     "AKP": _akp_public,
 }
@@ -165,7 +163,7 @@ _PUBLIC: Final[Mapping[str, Callable[[Mapping[str, object]], PublicKeyObject]]] 
 
 @lru_cache(maxsize=1024)  # a pure function of its texts: each proof of a client carries the same key
 def _loaded(named: tuple[tuple[str, str], ...]) -> tuple[str, PublicKeyObject]:
-    """The thumbprint and the object of a public key."""
+    """The thumbprint and the object of a public key for which there is an algorithm."""
     jwk = dict(named)
     try:
         return thumbprint(jwk), _PUBLIC[jwk["kty"]](jwk)
