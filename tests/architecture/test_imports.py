@@ -20,7 +20,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "challenge",
         "standing",
         "families",
-        "certificate",
+        "certificate", "nonces",
         "reading",
     ),
     "tables": ("grants", "client_auth", "clients", "server"),

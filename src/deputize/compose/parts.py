@@ -19,11 +19,11 @@ from deputize.core.ports import Env
 from deputize.core.values import Issuer
 from deputize.core.wire import JsonObject
 from deputize.jose.x509 import Roots, pem_ders
+from deputize.oauth.certificate import Edge
 from deputize.oauth.client_auth import METHODS, with_certificates
 from deputize.oauth.grants import table
 from deputize.oauth.login import Method
 from deputize.oauth.server import AuthorizationServer
-from deputize.server.edge import Edge
 
 
 class NoSigner:
@@ -108,6 +108,7 @@ def server_parts(settings: Settings) -> ServerParts:
         tokens=settings.oauth.tokens,
         asks=settings.oauth.asking,
         refresh=settings.oauth.refresh,
+        dpop=settings.oauth.dpop,
         drafts=settings.drafts_on,
     )
     edge = Edge.of(settings.server.proxies) if takes_certificates(settings) else None

@@ -18,9 +18,10 @@ from deputize.core.rules import Fault
 from deputize.core.specs import SPECS
 from deputize.core.values import Issuer
 from deputize.oauth.asking import Settings as AskSettings
+from deputize.oauth.certificate import Edge
 from deputize.oauth.families import Settings as RefreshSettings
+from deputize.oauth.nonces import Settings as DpopSettings
 from deputize.oauth.tokens import Settings as TokenSettings
-from deputize.server.edge import Edge
 
 FILE: Final = Path("deputize.toml")
 
@@ -74,6 +75,7 @@ class OAuthSettings:
     tokens: TokenSettings = TokenSettings()
     asking: AskSettings = AskSettings()
     refresh: RefreshSettings = RefreshSettings()
+    dpop: DpopSettings = DpopSettings()
 
 
 class Settings(BaseSettings):

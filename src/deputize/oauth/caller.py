@@ -19,6 +19,7 @@ from deputize.oauth.authority import Authority
 from deputize.oauth.binding import OF_CERTIFICATE, BoundKey, of_certificate, thumbprint_in
 from deputize.oauth.delegation import Actor, from_claim
 from deputize.oauth.details import HTTP_CALL, Detail, details, http_call
+from deputize.oauth.nonces import Nonces
 
 TYP: Final = "at+jwt"
 TOKEN_MAX: Final = 16 * 1024
@@ -116,10 +117,11 @@ def check(  # noqa: PLR0913 (all that one request shows, given by name)
     now: Instant,
     bound_only: bool = False,
     shown_certificate: bytes | None = None,
+    nonces: Nonces | None = None,
 ) -> tuple[Caller, tuple[Add, ...]]:
     """Verify token and proof for this request. The second part is to be committed: it makes the proof single use.
 
-    `shown_certificate` is the client's, where TLS has proven one.
+    `shown_certificate` is the client's, where TLS has proven one; `nonces` are those that a proof must have in it.
     """
     verified = jwt.verify_peeked(shown.jws, shown.claims, keys, expected, now)
     bound_to = thumbprint_in(verified.claims)
@@ -138,7 +140,7 @@ def check(  # noqa: PLR0913 (all that one request shows, given by name)
         if key is None or not hmac.compare_digest(key.name.encode(), bound_to.encode()):
             CERTIFICATE_SHOWN.refuse("invalid_token")
         return _caller(verified, key), ()
-    proof = dpop.check(headers, method=method, url=url, now=now, access_token=shown.token, error="invalid_dpop_proof")
+    proof = dpop.check(headers, method=method, url=url, now=now, access_token=shown.token, nonces=nonces)
     if proof is None or proof.key.jkt != bound_to:
         KEY_SHOWN.refuse("invalid_token")
     return _caller(verified, proof.key), (proof.once,)

@@ -14,6 +14,7 @@ from deputize.jose import jwt
 from deputize.jose.algorithms import ALL
 from deputize.jose.keys import KeySet, PrivateKey, PublicKey
 from deputize.oauth.binding import BoundKey
+from deputize.oauth.nonces import Nonces
 
 TYP: Final = "dpop+jwt"
 AGE_MAX: Final = Seconds(60)
@@ -64,11 +65,13 @@ def check(
     url: str,
     now: Instant,
     access_token: str | None = None,
+    nonces: Nonces | None = None,
     error: str = "invalid_dpop_proof",
 ) -> CheckedProof | None:
     """Hold the request's proof against everything but its single use; None where there is no proof.
 
-    `access_token` is given at a resource server: then `ath` is held too. The caller commits `once`.
+    `access_token` is given at a resource server: then `ath` is held too; `nonces` where a proof must have one in it.
+    The caller commits `once`.
     """
     proofs = headers.all("dpop")
     if not proofs:
@@ -100,6 +103,8 @@ def check(
     jti = proof.text("jti")
     if len(jti) > JTI_MAX:
         PROOF_ID.refuse(error, jti_length=len(jti))
+    if nonces is not None:  # last: who is told to come again need only bring the nonce along
+        nonces.hold(proof.claims.get("nonce"), now)
     seen = b64u(hashlib.sha256(f"{key.thumbprint} {target(url)} {jti}".encode()).digest())
     return CheckedProof(BoundKey(jkt=key.thumbprint), Add(ProofSeen(key=seen, expires_at=Instant(now + SEEN_FOR))))
 
@@ -112,10 +117,21 @@ def _plain(htu: object) -> str:
         return ""
 
 
-def prove(key: PrivateKey, *, method: str, url: str, jti: str, now: Instant, access_token: str | None = None) -> str:
+def prove(
+    key: PrivateKey,
+    *,
+    method: str,
+    url: str,
+    jti: str,
+    now: Instant,
+    access_token: str | None = None,
+    nonce: str | None = None,
+) -> str:
     """Make a proof for one request."""
     claims: JsonObject = {"jti": jti, "htm": method, "htu": target(url), "iat": now}
     if access_token is not None:
         claims["ath"] = token_hash(access_token)
+    if nonce is not None:
+        claims["nonce"] = nonce
     public = {name: value for name, value in key.public_jwk().items() if name not in {"kid", "use", "alg"}}
     return jwt.sign(claims, key, typ=TYP, header={"jwk": public})

@@ -8,6 +8,7 @@ from deputize.oauth.asking import Settings as AskSettings
 from deputize.oauth.families import Settings as RefreshSettings
 from deputize.oauth.grant import Grant
 from deputize.oauth.login import AuthenticatedClient, Method
+from deputize.oauth.nonces import Settings as DpopSettings
 from deputize.oauth.tokens import Settings as TokenSettings
 
 GRANT_KNOWN = Rule("RFC 6749", "5.2", "The grant type is one that this server supports.")
@@ -24,6 +25,7 @@ class AuthorizationServer:
     tokens: TokenSettings = TokenSettings()
     asks: AskSettings = AskSettings()
     refresh: RefreshSettings = RefreshSettings()
+    dpop: DpopSettings = DpopSettings()
     drafts: frozenset[str] = field(default_factory=frozenset)
 
     def grant_for(self, grant_type: str, client: AuthenticatedClient) -> Grant:

@@ -16,7 +16,7 @@ from deputize.oauth.server import AuthorizationServer
 async def token(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObject:
     """POST /token (RFC 6749, 3.2)."""
     form = request.form()
-    client = await authenticate(request, form, here.methods, here.issuer, env)
+    client = await authenticate(request, form, here, env)
     grant = here.grant_for(form.one("grant_type"), client)
     question = grant.parse(form)
     tokens.check_bound(client.client, client.key)
@@ -27,14 +27,14 @@ async def token(request: Inbound, here: AuthorizationServer, env: Env) -> JsonOb
 async def backchannel(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObject:
     """POST /backchannel (CIBA, 7)."""
     form = request.form()
-    client = await authenticate(request, form, here.methods, here.issuer, env)
+    client = await authenticate(request, form, here, env)
     return await ciba.begin(ciba.parse_begin(form), client, here.asks, env)
 
 
 async def transaction_authorization(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObject:
     """POST /transaction (draft-rosomakho-oauth-txn-challenge): present a challenge, or poll for what came of it."""
     form = request.form()
-    client = await authenticate(request, form, here.methods, here.issuer, env)
+    client = await authenticate(request, form, here, env)
     question = transaction.parse(form)
     if isinstance(question, transaction.Begin):
         return await transaction.begin(question, client, here.issuer, here.asks, env)

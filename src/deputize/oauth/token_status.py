@@ -15,7 +15,7 @@ _TOLD = ("scope", "client_id", "exp", "iat", "sub", "aud", "iss", "jti", "cnf", 
 async def introspect(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObject:
     """POST /introspect. Whatever is wrong with the token, or if it is not the caller's affair: inactive, no more."""
     form = request.form()
-    caller = await authenticate(request, form, here.methods, here.issuer, env)
+    caller = await authenticate(request, form, here, env)
     try:
         token = await tokens.read(form.one("token"), here.issuer, env, error="invalid_token")
     except Refusal as refusal:
@@ -31,7 +31,7 @@ async def introspect(request: Inbound, here: AuthorizationServer, env: Env) -> J
 async def revoke(request: Inbound, here: AuthorizationServer, env: Env) -> None:
     """POST /revoke. A token that is no more, never was, or is another's: the same empty answer."""
     form = request.form()
-    caller = await authenticate(request, form, here.methods, here.issuer, env)
+    caller = await authenticate(request, form, here, env)
     compact = form.one("token")
     if compact.startswith(families.PREFIX):
         found = await families.find(compact, caller.id, env)

@@ -62,6 +62,7 @@ _STATUS: Final = {
     "missing_token": 401,
     "invalid_token": 401,
     "invalid_dpop_proof": 401,
+    "use_dpop_nonce": 401,
     challenge.ERROR: 401,
     "insufficient_user_authentication": 401,
     "insufficient_scope": 403,
@@ -178,6 +179,19 @@ def admitted(scope: Scope, caller: Caller) -> Scope:
     """What the API sees: who calls, and nothing that it was shown by."""
     headers = [(name, value) for name, value in scope["headers"] if name.lower() not in _HIDDEN]
     return {**scope, "headers": headers, CALLER: caller}
+
+
+def telling(send: Send, name: str, value: str) -> Send:
+    """Let each answer tell this, too; in place of what the API says under the same name."""
+    named = name.encode("ascii")
+
+    async def told(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            others = [each for each in message.get("headers", ()) if each[0].lower() != named]
+            message = {**message, "headers": [*others, (named, value.encode("ascii"))]}
+        await send(message)
+
+    return told
 
 
 # --- answers --------------------------------------------------------------------------------------------------------

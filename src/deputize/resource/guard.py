@@ -11,7 +11,7 @@ from deputize.core.values import Instant, Issuer, Seconds, Subject, WebUrl
 from deputize.core.wire import PLAIN
 from deputize.jose.algorithms import ALL
 from deputize.jose.keys import PrivateKey
-from deputize.oauth import caller, challenge, dpop, metadata
+from deputize.oauth import caller, challenge, dpop, metadata, nonces
 from deputize.oauth.caller import Caller, CallSpent, Credentials, Seen
 from deputize.oauth.certificate import Edge
 from deputize.oauth.delegation import Actor
@@ -23,6 +23,7 @@ from deputize.resource.trusted import TrustedServer
 BODY_MAX: Final = 1024 * 1024
 JWKS_WELL_KNOWN: Final = "/.well-known/deputize-jwks"
 SWEEP_EVERY: Final = Seconds(300)
+NO_NONCES: Final = nonces.Settings()
 
 NAMED_CALL = Rule("Deputize", "guard", "The call is one that this API has named, by method and path.")
 NO_QUERY = Rule(
@@ -41,6 +42,7 @@ class Guard:
     server at each call whether the token still stands, and may ask for approval of single calls. Without one, or with
     `live=False`, what is taken back ends with the token and not before. `dpop_required` refuses bearer tokens.
     `proxies` are the addresses of those in front of it that end TLS: their word on a client's certificate is taken.
+    `proofs` says whether a DPoP proof must have a nonce of this guard in it.
     Raises ValueError where one of these leaves a gap.
     """
 
@@ -56,6 +58,7 @@ class Guard:
         dpop_required: bool = False,
         body_max: int = BODY_MAX,
         proxies: Iterable[str] = (),
+        proofs: nonces.Settings = NO_NONCES,
     ) -> None:
         here = WebUrl(resource)  # without an audience, a token made for anybody would do
         path = urlsplit(resource).path
@@ -73,6 +76,7 @@ class Guard:
         self._dpop_required = dpop_required
         self._body_max = body_max
         self._edge = Edge.of(proxies)
+        self._proofs = proofs
         self._server = TrustedServer(issuer=self._issuer, env=env)
         self._expected = caller.access_token(issuer=self._issuer, audience=self._resource)
         self._calls = Calls(path.rstrip("/"))
@@ -139,11 +143,14 @@ class Guard:
             return
         shown: Credentials | None = None
         try:
+            wanted = await nonces.at(self._resource, self._proofs, self._env)
+            if wanted is not None:
+                send = asgi.telling(send, nonces.HEADER, wanted.fresh(self._env.clock()))
             asked = asgi.request(scope, self._edge)
             shown = caller.credentials(asked.headers)
             if shown is None:
                 caller.TOKEN_NEEDED.refuse("missing_token")
-            who, body = await self._admit(shown, asked, receive)
+            who, body = await self._admit(shown, asked, receive, wanted)
         except Refusal as no:
             out = asgi.refused(no, used=shown.scheme if shown else None, offered=self._offered)
             await asgi.answer(out, method, send)
@@ -161,7 +168,7 @@ class Guard:
         await self._sweep()
 
     async def _admit(
-        self, shown: Credentials, asked: asgi.Request, receive: asgi.Receive
+        self, shown: Credentials, asked: asgi.Request, receive: asgi.Receive, wanted: nonces.Nonces | None
     ) -> tuple[Caller, bytes | None]:
         """Who calls; and the body, where it was read. Nothing is spent before all that can be checked has been."""
         now = self._env.clock()
@@ -175,6 +182,7 @@ class Guard:
             now=now,
             bound_only=self._dpop_required,
             shown_certificate=asked.certificate,
+            nonces=wanted,
         )
         row, named = self._calls.find(asked.method, asked.path)
         if caller.call_bound(who) and (row is None or row.approve is None):

@@ -1,19 +1,22 @@
 """How this client signs its calls to an authorization server, and that it signs them for that one alone."""
 
 import base64
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from urllib.parse import quote_plus
 
 from deputize.core.ports import Clock, Random
 from deputize.core.rules import Fault
 from deputize.core.values import ClientId, Issuer, Secret
-from deputize.core.wire import Call, form_bytes
+from deputize.core.wire import Call, Malformed, Reply, form_bytes
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import assertion, dpop
 from deputize.oauth.metadata import ServerMetadata
+from deputize.sdk.flow import Flow
 
 FORM = "application/x-www-form-urlencoded"
 JTI_BITS = 128
+_NONCE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,256}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,24 @@ class ClientLogin:
     clock: Clock
     random: Random
     dpop_key: PrivateKey | None = None
+    _nonces: dict[str, str] = field(default_factory=dict, repr=False, compare=False)  # the newest, by server
+
+    def sent(self, server: ServerMetadata, endpoint: str | None, fields: tuple[tuple[str, str], ...]) -> Flow[Reply]:
+        """Send a form; once more where the server wants a nonce in the proof that this client did not have."""
+        reply = yield self.post(server, endpoint, fields)
+        if self._learns_nonce(reply) and _wants_nonce(reply):
+            reply = yield self.post(server, endpoint, fields)
+            self._learns_nonce(reply)
+        return reply
+
+    def _learns_nonce(self, reply: Reply) -> bool:
+        """Keep the nonce that an answer brings along (RFC 9449, 8.2); whether it brought a new one."""
+        told = reply.headers.all("dpop-nonce")
+        if self.dpop_key is None or len(told) != 1 or not _NONCE.fullmatch(told[0]):
+            return False
+        before = self._nonces.get(self.issuer.text)
+        self._nonces[self.issuer.text] = told[0]
+        return told[0] != before
 
     def post(self, server: ServerMetadata, endpoint: str | None, fields: tuple[tuple[str, str], ...]) -> Call:
         """A form for an endpoint of that server, authenticated. Raises Fault where the server is not ours."""
@@ -73,4 +94,12 @@ class ClientLogin:
         return Call(method="POST", url=endpoint, headers=tuple(headers), body=form_bytes(fields))
 
     def _proof(self, endpoint: str, key: PrivateKey) -> str:
-        return dpop.prove(key, method="POST", url=endpoint, jti=self.random(JTI_BITS), now=self.clock())
+        jti, nonce = self.random(JTI_BITS), self._nonces.get(self.issuer.text)
+        return dpop.prove(key, method="POST", url=endpoint, jti=jti, now=self.clock(), nonce=nonce)
+
+
+def _wants_nonce(reply: Reply) -> bool:
+    try:
+        return reply.status == 400 and reply.json_object().get("error") == "use_dpop_nonce"
+    except Malformed:
+        return False

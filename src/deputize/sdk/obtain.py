@@ -76,7 +76,7 @@ def client_credentials(
 ) -> Flow[TokenSet]:
     """A token for the client itself (RFC 6749, 4.4)."""
     fields = (("grant_type", "client_credentials"), *_scope(scope), *_some("resource", resource))
-    reply = yield login.post(server, server.token_endpoint, fields)
+    reply = yield from login.sent(server, server.token_endpoint, fields)
     return _token(reply, login, scope)
 
 
@@ -102,7 +102,7 @@ def exchange(
     )
     if actor_token is not None:
         fields = (*fields, ("actor_token", actor_token.reveal()), ("actor_token_type", ACCESS_TOKEN))
-    reply = yield login.post(server, server.token_endpoint, fields)
+    reply = yield from login.sent(server, server.token_endpoint, fields)
     told = _token(reply, login, scope)
     if told.issued_token_type != ACCESS_TOKEN:
         raise Fault("the server exchanged the token for something that is no access token")
@@ -129,7 +129,7 @@ def ciba_begin(
         *_details(details),
         *_some("requested_expiry", None if requested_expiry is None else str(requested_expiry)),
     )
-    reply = yield login.post(server, server.backchannel_authentication_endpoint, fields)
+    reply = yield from login.sent(server, server.backchannel_authentication_endpoint, fields)
     return _pending(_members(reply), "auth_req_id", login.clock())
 
 
@@ -170,7 +170,7 @@ def ciba(
 def transaction_begin(server: ServerMetadata, login: ClientLogin, challenge: str) -> Flow[TokenSet | Pending]:
     """Present a resource's challenge as it came (draft-rosomakho-oauth-txn-challenge): a token, or someone is asked."""
     fields = (("transaction_challenge", challenge),)
-    reply = yield login.post(server, server.transaction_authorization_endpoint, fields)
+    reply = yield from login.sent(server, server.transaction_authorization_endpoint, fields)
     told = _members(reply)
     if "access_token" in told:
         return _token(reply, login, frozenset())
@@ -192,14 +192,14 @@ def transaction(server: ServerMetadata, login: ClientLogin, challenge: str) -> F
 
 def revoke(server: ServerMetadata, login: ClientLogin, token: Secret) -> Flow[None]:
     """Give a token up (RFC 7009)."""
-    reply = yield login.post(server, server.revocation_endpoint, (("token", token.reveal()),))
+    reply = yield from login.sent(server, server.revocation_endpoint, (("token", token.reveal()),))
     if reply.status != 200:
         _refuse(reply)
 
 
 def introspect(server: ServerMetadata, login: ClientLogin, token: Secret) -> Flow[Introspection]:
     """Ask what a token is worth (RFC 7662)."""
-    reply = yield login.post(server, server.introspection_endpoint, (("token", token.reveal()),))
+    reply = yield from login.sent(server, server.introspection_endpoint, (("token", token.reveal()),))
     told = _members(reply)
     active = told.pop("active", None)
     if not isinstance(active, bool):
@@ -234,9 +234,8 @@ def _polled(
     """Look at once (an earlier yes may have answered), then at the server's pace, slower where it is in trouble."""
     interval = pending.interval
     while True:
-        call = login.post(server, endpoint, fields)
         try:
-            reply = yield call
+            reply = yield from login.sent(server, endpoint, fields)
             if reply.status == 200:
                 return reply
             _refuse(reply)

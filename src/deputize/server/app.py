@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from deputize.core.ports import Env
 from deputize.core.rules import Fault, Refusal
 from deputize.core.wire import Inbound, JsonObject, Outbound, b64u, json_bytes
-from deputize.oauth import metadata, token_endpoint, token_status
+from deputize.oauth import metadata, nonces, token_endpoint, token_status
+from deputize.oauth.certificate import Edge
 from deputize.oauth.client import Client
 from deputize.oauth.server import AuthorizationServer
 from deputize.server import http
-from deputize.server.edge import Edge
 from deputize.server.http import Asgi, Receive, Scope, Send
 
 Endpoint = Callable[[Inbound, AuthorizationServer, Env], Awaitable[JsonObject | None]]
@@ -60,6 +60,8 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
         if found is not None:
             try:
                 answer = await _protocol(scope, receive, found, here, env, edge)
+                if here.dpop.nonces:
+                    answer = await _with_nonce(answer, here, env)
             except http.Gone:
                 return
             await http.send_out(answer, send)
@@ -100,6 +102,15 @@ async def _protocol(
     if members is None:
         return Outbound(status=200, headers=(("cache-control", "no-store"), ("x-content-type-options", "nosniff")))
     return http.answered(members)
+
+
+async def _with_nonce(answer: Outbound, here: AuthorizationServer, env: Env) -> Outbound:
+    """The next nonce goes along with each answer, so that a client need not fail to learn it (RFC 9449, 8.2)."""
+    try:
+        given = await nonces.at(here.issuer.text, here.dpop, env)
+    except Fault:  # the answer stands by itself
+        return answer
+    return answer if given is None else _with(answer, (nonces.HEADER, given.fresh(env.clock())))
 
 
 def _with(answer: Outbound, header: tuple[str, str]) -> Outbound:

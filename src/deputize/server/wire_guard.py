@@ -15,7 +15,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from deputize.server.edge import CERTIFICATE_SCOPE
+from deputize.oauth.certificate import CERTIFICATE_SCOPE
 from deputize.server.http import HEADER_BYTES_MAX, HEADERS_MAX
 
 HEAD_SECONDS: Final = 10.0

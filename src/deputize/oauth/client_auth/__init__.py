@@ -4,14 +4,14 @@ from typing import Final
 
 from deputize.core.ports import Add, Env
 from deputize.core.rules import Rule
-from deputize.core.values import Issuer
 from deputize.core.wire import Form, Inbound
 from deputize.jose.x509 import Roots
-from deputize.oauth import assertion, certificate, clients, dpop
+from deputize.oauth import assertion, certificate, clients, dpop, nonces
 from deputize.oauth.binding import BoundKey
 from deputize.oauth.client import Client, SecretHash
 from deputize.oauth.client_auth import mtls, private_key_jwt, secret
 from deputize.oauth.login import AuthenticatedClient, Method, proven
+from deputize.oauth.server import AuthorizationServer
 
 METHODS: Final[tuple[Method, ...]] = (private_key_jwt.METHOD, secret.BASIC_METHOD, secret.POST_METHOD)
 
@@ -31,11 +31,9 @@ _NOBODY: Final = Client(
 )
 
 
-async def authenticate(
-    request: Inbound, form: Form, methods: tuple[Method, ...], issuer: Issuer, env: Env
-) -> AuthenticatedClient:
+async def authenticate(request: Inbound, form: Form, here: AuthorizationServer, env: Env) -> AuthenticatedClient:
     """Who sends this request. Marks of single use (assertion, proof) are committed here, in one write."""
-    used = [(method, name) for method in methods if (name := method.claims_to_be(request, form)) is not None]
+    used = [(method, name) for method in here.methods if (name := method.claims_to_be(request, form)) is not None]
     if len(used) > 1:
         ONE_METHOD.refuse("invalid_request", methods=[method.name for method, _ in used])
     if not used:
@@ -44,10 +42,11 @@ async def authenticate(
     if form.get("client_id") not in {None, client_id}:
         SAME_CLIENT.refuse("invalid_client")
     client = await clients.find(client_id, env)
-    marks = await method.verify(request, form, client or _NOBODY, issuer, env)
+    marks = await method.verify(request, form, client or _NOBODY, here.issuer, env)
     if client is None or client.auth_method not in method.names:
         AUTHENTICATED.refuse("invalid_client", method=method.name)
-    proof = dpop.check(request.headers, method=request.method, url=request.url, now=env.clock())
+    wanted = await nonces.at(here.issuer.text, here.dpop, env)
+    proof = dpop.check(request.headers, method=request.method, url=request.url, now=env.clock(), nonces=wanted)
     if proof is not None:
         marks = (*marks, proof.once)
     if marks and not await env.store.commit(*marks):
