@@ -33,7 +33,7 @@ def well_known(identifier: str, suffix: str) -> str:
 
 
 def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset()) -> JsonObject:
-    """What this server says of itself: only what its tables hold. `signing` is what its ID tokens are signed with."""
+    """What this server says of itself: only what its tables hold. `signing` is what it signs with."""
     at = here.issuer.at
     methods = [name for method in here.methods for name in method.names]
     algs = sorted(ALL)
@@ -48,6 +48,8 @@ def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset(
         "dpop_signing_alg_values_supported": algs,
         "authorization_details_types_supported": [row.name for row in details.TYPES],
     }
+    if signing:
+        told["introspection_signing_alg_values_supported"] = sorted(signing)
     for endpoint in ("token", "introspection", "revocation"):
         told[f"{endpoint}_endpoint_auth_methods_supported"] = methods
         if "private_key_jwt" in methods:

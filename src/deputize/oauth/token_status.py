@@ -1,21 +1,57 @@
-"""Is this token good (RFC 7662), and: it is to be so no more (RFC 7009)."""
+"""Is this token good (RFC 7662, and signed: RFC 9701), and: it is to be so no more (RFC 7009)."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
 
 from deputize.core.ports import Add, Append, Env, Event
 from deputize.core.rules import Refusal
 from deputize.core.values import Instant
-from deputize.core.wire import Inbound, JsonObject
+from deputize.core.wire import Form, Headers, Inbound, JsonObject
 from deputize.jose import jwt
 from deputize.oauth import families, tokens
 from deputize.oauth.client_auth import authenticate
+from deputize.oauth.login import AuthenticatedClient
 from deputize.oauth.server import AuthorizationServer
 
 _TOLD = ("scope", "client_id", "exp", "iat", "sub", "aud", "iss", "jti", "cnf", "act", "authorization_details", "txn")
 
 
-async def introspect(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObject:
+TYP: Final = "token-introspection+jwt"
+_WEIGHT: Final = re.compile(r"[qQ]=(?P<q>0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """An answer that its receiver can show to others: a JWT of its own kind, for the receiver alone."""
+
+    compact: str
+
+
+async def introspect(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObject | Signed:
     """POST /introspect. Whatever is wrong with the token, or if it is not the caller's affair: inactive, no more."""
     form = request.form()
     caller = await authenticate(request, form, here, env)
+    told = await _told_of(form, caller, here, env)
+    if not _wants_signed(request.headers):
+        return told
+    # No sub and no exp beside the answer: nobody could take this for an access token (RFC 9701, 5).
+    claims = {"iss": here.issuer.text, "aud": caller.id, "iat": env.clock(), "token_introspection": told}
+    return Signed(await tokens.mint(claims, TYP, env))
+
+
+def _wants_signed(headers: Headers) -> bool:
+    """Whether the Accept header names the signed form, and not the plain one before it."""
+    weights: dict[str, float] = {}
+    for part in ",".join(headers.all("accept")).split(","):
+        kind, *params = (text.strip() for text in part.split(";"))
+        told = [_WEIGHT.fullmatch(text) for text in params if text[:2].lower() == "q="]
+        weights[kind.lower()] = float(told[0]["q"]) if told and told[0] else 0.0 if told else 1.0
+    wanted = weights.get(f"application/{TYP}", 0.0)
+    return wanted > 0 and wanted >= weights.get("application/json", 0.0)
+
+
+async def _told_of(form: Form, caller: AuthenticatedClient, here: AuthorizationServer, env: Env) -> JsonObject:
     try:
         token = await tokens.read(form.one("token"), here.issuer, env, error="invalid_token")
     except Refusal as refusal:

@@ -16,7 +16,7 @@ from deputize.oauth.server import AuthorizationServer
 from deputize.server import http
 from deputize.server.http import Asgi, Receive, Scope, Send
 
-Endpoint = Callable[[Inbound, AuthorizationServer, Env], Awaitable[JsonObject | None]]
+Endpoint = Callable[[Inbound, AuthorizationServer, Env], Awaitable[JsonObject | token_status.Signed | None]]
 
 ENDPOINTS: Final[dict[str, Endpoint]] = {
     metadata.TOKEN: token_endpoint.token,
@@ -101,6 +101,8 @@ async def _protocol(
         return http.failed(fault)
     if members is None:
         return Outbound(status=200, headers=(("cache-control", "no-store"), ("x-content-type-options", "nosniff")))
+    if isinstance(members, token_status.Signed):
+        return http.answered_signed(members.compact, token_status.TYP)
     return http.answered(members)
 
 

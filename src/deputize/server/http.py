@@ -70,6 +70,13 @@ def answered(members: JsonObject, *, status: int = 200, extra: tuple[tuple[str, 
     return Outbound(status=status, headers=(*_JSON, *extra), body=json_bytes(members))
 
 
+def answered_signed(compact: str, typ: str) -> Outbound:
+    """A JWT as an answer that nobody may keep."""
+    return Outbound(
+        status=200, headers=(("content-type", f"application/{typ}"), *_JSON[1:]), body=compact.encode("ascii")
+    )
+
+
 def refused(refusal: Refusal, *, statuses: dict[str, int] | None = None, basic: bool = False) -> Outbound:
     """A refusal as the peer sees it: the registered code and the rule's sentence, nothing of what was found.
 
