@@ -150,7 +150,7 @@ def _is_modest(value: Any, depth_max: int) -> bool:  # noqa: ANN401 (JSON is any
     return depth_max > 0
 
 
-def json_value(data: bytes, *, bytes_max: int = FORM_BYTES_MAX, depth_max: int = JSON_DEPTH_MAX) -> Any:  # noqa: ANN401 (JSON is any value)
+def json_value(data: bytes, bytes_max: int = FORM_BYTES_MAX, depth_max: int = JSON_DEPTH_MAX) -> Any:  # noqa: ANN401 (JSON is any value)
     """Read JSON strictly: UTF-8, bounded size, depth and numbers; no name twice, no NaN, no lone surrogate."""
     if len(data) > bytes_max:
         raise Malformed("too large")
@@ -185,9 +185,9 @@ def _strict_value(data: bytes, depth_max: int) -> Any:  # noqa: ANN401 (JSON is 
     return value
 
 
-def json_object(data: bytes, *, bytes_max: int = FORM_BYTES_MAX, depth_max: int = JSON_DEPTH_MAX) -> JsonObject:
+def json_object(data: bytes, bytes_max: int = FORM_BYTES_MAX, depth_max: int = JSON_DEPTH_MAX) -> JsonObject:
     """Read one JSON object, as strictly as `json_value` does."""
-    value = json_value(data, bytes_max=bytes_max, depth_max=depth_max)
+    value = json_value(data, bytes_max, depth_max)
     if not isinstance(value, dict):
         raise Malformed("not a JSON object")
     return value

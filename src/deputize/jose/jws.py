@@ -26,7 +26,7 @@ class Jws(NamedTuple):
     typ: str | None
 
 
-def parse(compact: str, *, bytes_max: int = COMPACT_MAX, header_max: int = HEADER_MAX) -> Jws:
+def parse(compact: str, bytes_max: int = COMPACT_MAX, header_max: int = HEADER_MAX) -> Jws:
     """Take a compact JWS apart. Raises Malformed. A profile with certificates in the header gives that more room."""
     if len(compact) > bytes_max:
         raise Malformed("too large for a JWS")

@@ -115,12 +115,12 @@ class VerifiedJwt:
 
 
 def peek(
-    compact: str, error: str, *, bytes_max: int = jws.COMPACT_MAX, header_max: int = jws.HEADER_MAX
+    compact: str, error: str, bytes_max: int = jws.COMPACT_MAX, header_max: int = jws.HEADER_MAX
 ) -> tuple[jws.Jws, JsonObject]:
     """Take a JWT apart to find out whose keys to fetch. Nothing in it is believed before `verify`."""
     try:
-        parsed = jws.parse(compact, bytes_max=bytes_max, header_max=header_max)
-        return parsed, json_object(parsed.payload, bytes_max=bytes_max)
+        parsed = jws.parse(compact, bytes_max, header_max)
+        return parsed, json_object(parsed.payload, bytes_max)
     except Malformed as problem:
         COMPACT.refuse(error, problem=str(problem))
 
