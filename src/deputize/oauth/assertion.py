@@ -10,6 +10,7 @@ from deputize.core.values import Instant, Issuer, Seconds
 from deputize.core.wire import b64u
 from deputize.jose import jwt
 from deputize.jose.algorithms import ALL
+from deputize.jose.jwt import Sole
 from deputize.jose.keys import KeySet, PrivateKey
 
 TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -38,13 +39,23 @@ def claimed_client(compact: str) -> str | None:
     return subject if isinstance(subject, str) else None
 
 
-def check(compact: str, client_id: str, keys: KeySet, issuer: Issuer, now: Instant) -> Add:
-    """Verify a client's assertion. What comes back is to be committed: it makes the assertion single use."""
+def has_audience(compact: str, name: str) -> bool:
+    """Whether an assertion says that this is its sole audience. Nothing of it is believed yet."""
+    return Sole(name).is_met_by(jwt.peek(compact, "invalid_client")[1].get("aud"))
+
+
+def check(
+    compact: str, client_id: str, keys: KeySet, issuer: Issuer, now: Instant, *, audience: str | None = None
+) -> Add:
+    """Verify a client's assertion. What comes back is to be committed: it makes the assertion single use.
+
+    `audience` is another sole audience than the issuer, where one is allowed.
+    """
     expected = jwt.Expectation(
         typ=TYPS,
         algs=ALL,
         issuer=client_id,
-        audience=jwt.Sole(issuer.text),
+        audience=Sole(issuer.text if audience is None else audience),
         lifetime_max=LIFE_MAX,
         age_max=Seconds(LIFE_MAX + jwt.SKEW),
         needs=frozenset({"iss", "sub", "aud", "exp", "jti"}),

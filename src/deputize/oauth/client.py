@@ -35,8 +35,10 @@ class Client(Record):
     """A client. `key` is its client_id; `jwks` the JSON text of its keys; `serves` the resource that it is, if one.
 
     `auth_method` is the one method it authenticates with. `audiences` and `scope` bound what it may ever be given.
-    `certificate_subject` is the one subject that its certificates name, `certificates` are thumbprints of those that it
-    pinned, `certificate_bound` says that its tokens are bound to the certificate that it shows (RFC 8705).
+    `legacy_audience_until` is until when its assertions may have the token endpoint's URL as their audience, as clients
+    from before rfc7523bis write it. `certificate_subject` is the one subject that its certificates name, `certificates`
+    are thumbprints of those that it pinned, `certificate_bound` says that its tokens are bound to the certificate that
+    it shows (RFC 8705).
     `how_known` is told to the person who is asked.
     """
 
@@ -49,6 +51,7 @@ class Client(Record):
     scope: frozenset[str] = frozenset()
     jwks: str = '{"keys":[]}'
     secrets: tuple[SecretHash, ...] = ()
+    legacy_audience_until: Instant | None = None
     dpop_bound: bool = False
     certificate_subject: str | None = None
     certificates: frozenset[str] = frozenset()

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from deputize.core.ports import Add, Env
+from deputize.core.ports import Add, Append, Env
 from deputize.core.values import ClientId, Issuer
 from deputize.core.wire import Form, Inbound
 from deputize.oauth.binding import BoundKey
@@ -28,13 +28,13 @@ class Method:
     """A row.
 
     `claims_to_be` gives the client_id that a request claims by this method, or None where it does not use it. `verify`
-    refuses with `invalid_client`, or gives the marks that make what was shown usable only once. `also` are further
-    registered names that it serves.
+    refuses with `invalid_client`, or gives the marks that make what was shown usable only once, and what is to be told
+    of it. `also` are further registered names that it serves.
     """
 
     name: str
     claims_to_be: Callable[[Inbound, Form], str | None]
-    verify: Callable[[Inbound, Form, Client, Issuer, Env], Awaitable[tuple[Add, ...]]]
+    verify: Callable[[Inbound, Form, Client, Issuer, Env], Awaitable[tuple[Add | Append, ...]]]
     also: tuple[str, ...] = ()
 
     @property

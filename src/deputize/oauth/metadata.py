@@ -9,13 +9,13 @@ from deputize.core.values import Issuer, WebUrl
 from deputize.core.wire import JsonObject, Malformed
 from deputize.jose.algorithms import ALL
 from deputize.oauth import details
-from deputize.oauth.server import AuthorizationServer
+from deputize.oauth.server import TOKEN_PATH, AuthorizationServer
 
 OAUTH_WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
 OPENID_WELL_KNOWN: Final = "/.well-known/openid-configuration"
 RESOURCE_WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 
-TOKEN: Final = "/token"  # noqa: S105 (a path)
+TOKEN: Final = TOKEN_PATH
 JWKS: Final = "/jwks"
 INTROSPECTION: Final = "/introspect"
 REVOCATION: Final = "/revoke"

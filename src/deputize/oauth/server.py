@@ -1,6 +1,7 @@
 """This authorization server as a value: its issuer, its tables, and how it mints."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from deputize.core.rules import Rule
 from deputize.core.values import Issuer
@@ -10,6 +11,8 @@ from deputize.oauth.grant import Grant
 from deputize.oauth.login import AuthenticatedClient, Method
 from deputize.oauth.nonces import Settings as DpopSettings
 from deputize.oauth.tokens import Settings as TokenSettings
+
+TOKEN_PATH: Final = "/token"  # noqa: S105 (a path)
 
 GRANT_KNOWN = Rule("RFC 6749", "5.2", "The grant type is one that this server supports.")
 GRANT_REGISTERED = Rule("RFC 6749", "5.2", "The client is registered for the grant type that it uses.")

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deputize.core.ports import Add, Env
+from deputize.core.ports import Add, Append, Env
 from deputize.core.rules import Rule
 from deputize.core.wire import Form, Inbound
 from deputize.jose.x509 import Roots
@@ -61,7 +61,7 @@ def _certificate_key(request: Inbound, client: Client) -> BoundKey | None:
     return certificate.key_of(request.certificate)
 
 
-async def _refuse_replay(marks: tuple[Add, ...], env: Env) -> None:
+async def _refuse_replay(marks: tuple[Add | Append, ...], env: Env) -> None:
     for mark in marks:
         if isinstance(mark.record, dpop.ProofSeen) and await env.store.read(dpop.ProofSeen, mark.record.key):
             dpop.PROOF_ONCE.refuse("invalid_dpop_proof")

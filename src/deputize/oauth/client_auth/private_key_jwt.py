@@ -1,12 +1,17 @@
-"""private_key_jwt: our issuer is the sole audience, and an assertion works once (rfc7523bis)."""
+"""private_key_jwt: our issuer is the sole audience, and an assertion works once (rfc7523bis).
 
-from deputize.core.ports import Add, Env
+A client from before that may be let go on with the token endpoint's URL there, until a day that is agreed with it: each
+use is an event, so that one sees who is not done.
+"""
+
+from deputize.core.ports import Add, Append, Env, Event
 from deputize.core.rules import Rule
 from deputize.core.values import Issuer
 from deputize.core.wire import Form, Inbound
 from deputize.oauth import assertion
 from deputize.oauth.client import Client
 from deputize.oauth.login import Method
+from deputize.oauth.server import TOKEN_PATH
 
 ASSERTION_TYPE = Rule("RFC 7521", "4.2", "A client assertion comes with the assertion type that is supported here.")
 
@@ -20,8 +25,14 @@ def claims_to_be(_: Inbound, form: Form) -> str | None:
     return assertion.claimed_client(compact) or ""
 
 
-async def verify(_: Inbound, form: Form, client: Client, issuer: Issuer, env: Env) -> tuple[Add, ...]:
-    return (assertion.check(form.one("client_assertion"), client.key, client.keys, issuer, env.clock()),)
+async def verify(request: Inbound, form: Form, client: Client, issuer: Issuer, env: Env) -> tuple[Add | Append, ...]:
+    compact, now, url = form.one("client_assertion"), env.clock(), issuer.at(TOKEN_PATH)
+    until = client.legacy_audience_until
+    if until is None or now >= until or request.url != url or not assertion.has_audience(compact, url):
+        return (assertion.check(compact, client.key, client.keys, issuer, now),)
+    once = assertion.check(compact, client.key, client.keys, issuer, now, audience=url)
+    told = {"until": str(until)}
+    return once, Append(Event(key="", at=now, what="legacy_audience_used", client=client.key, told=told))
 
 
 METHOD = Method("private_key_jwt", claims_to_be, verify)
