@@ -1,10 +1,13 @@
 """Fixtures for all tests."""
 
 from collections.abc import AsyncIterator
+from typing import Final
 
 import pytest
 
 from tests.support.world import World, a_world
+
+LEGIBLE: Final = 60
 
 
 @pytest.fixture
@@ -17,3 +20,8 @@ async def world() -> AsyncIterator[World]:
     """A server with people, APIs and agents, over a store in memory."""
     async with a_world() as made:
         yield made
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case by its argument where its value is long, and often made anew: tests on several cores agree on it."""
+    return argname if isinstance(val, str | bytes) and len(val) > LEGIBLE else None

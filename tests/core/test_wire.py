@@ -363,7 +363,7 @@ class Thing:
         MappingProxyType({}),
         object(),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 @pytest.mark.parametrize("wrapped", ["plain", "in an object", "in an array", "deep", "beside a float"])
 def test_what_is_no_json_is_not_written(value: object, wrapped: str) -> None:
