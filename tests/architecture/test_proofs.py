@@ -74,6 +74,8 @@ def _harmless(tree: ast.AST) -> Iterator[ast.AST]:
 
 def _uses(module: Module, proof: str) -> Iterator[str]:
     """Where the class itself is used as a value: called, handed on, given another name."""
+    if proof not in module.text:
+        return
     names = _aliases(module, proof)
     harmless = {id(part) for spoken in _harmless(module.tree) for part in ast.walk(spoken)}
     for node in ast.walk(module.tree):
@@ -117,6 +119,8 @@ def _altered(tree: ast.AST) -> Iterator[ast.expr]:
 
 
 def _alterations(module: Module, proof: str, returning: frozenset[str], fields: frozenset[str]) -> Iterator[str]:
+    if not any(how in module.text for how in _COPIES):
+        return
     for what in _altered(module.tree):
         if isinstance(what, ast.Attribute) and what.attr in fields:
             yield f"{module.at(what)}: {ast.unparse(what)}, which is {proof}, is copied with a change"
