@@ -25,10 +25,8 @@ ONE_METHOD = Rule("RFC 6749", "2.3", "A request uses one method of client authen
 AUTHENTICATED = Rule("RFC 6749", "3.2.1", "The client authenticates, with the method that it is registered for.")
 SAME_CLIENT = Rule("RFC 7521", "4.2", "The client_id, where it is sent, is that of the client that authenticates.")
 
-# Held against when there is no such client, so that the answer takes as long.
-_NOBODY: Final = Client(
-    key="-", name="", auth_method="-", grant_types=frozenset(), secrets=(SecretHash("no secret has this hash"),)
-)
+# Held against when there is no such client, so that the answer takes as long. No secret is known that has this hash.
+_NOBODY: Final = Client(key="-", name="", auth_method="-", grant_types=frozenset(), secrets=(SecretHash("A" * 43),))
 
 
 async def authenticate(request: Inbound, form: Form, here: AuthorizationServer, env: Env) -> AuthenticatedClient:
