@@ -1,5 +1,6 @@
 """Approval to token and back. One issuance path for every grant, with the checks that every token must pass."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -20,6 +21,8 @@ from deputize.oauth.delegation import Actor, from_claim
 from deputize.oauth.details import details
 
 TYP: Final = "at+jwt"
+KNOWN_MAX: Final = 4096
+READERS_MAX: Final = 8
 LIFE_MAX: Final = Seconds(900)
 
 CLIENT_ENABLED = Rule("Deputize", "issuance", "The client is enabled.")
@@ -212,29 +215,59 @@ async def _check_allowed(approval: Approval, client: Client, env: Env) -> None:
 # --- reading back ---------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """What reads our tokens while the signer shows these keys. A signature that held once holds again: `known`."""
+
+    told: tuple[JsonObject, ...]
+    keys: KeySet
+    known: dict[tuple[bytes, str], Token]
+
+
+_readers: Final[dict[int, _Reader]] = {}
+
+
+def _reader(env: Env) -> _Reader:
+    told = env.signer.keys()
+    found = _readers.get(id(told))
+    if found is None or found.told is not told:
+        if len(_readers) >= READERS_MAX:
+            _readers.clear()
+        found = _readers[id(told)] = _Reader(told, KeySet.of(*map(PublicKey.from_jwk, told)), {})
+    return found
+
+
 def own_keys(env: Env) -> KeySet:
     """The keys that this server's own tokens may be signed with."""
-    return KeySet.of(*(PublicKey.from_jwk(jwk) for jwk in env.signer.keys()))  # noqa: SIM118 (no dictionary)
+    return _reader(env).keys
 
 
 def opened(compact: str, issuer: Issuer, env: Env, *, error: str) -> Token:
     """An access token that we issued and that has not expired, whatever has become of what it rests on."""
-    expected = jwt.Expectation(
+    reader, now = _reader(env), env.clock()
+    name = hashlib.sha256(compact.encode("utf-8", "surrogatepass")).digest(), issuer.text  # no token lies about here
+    token = reader.known.get(name)
+    if token is None:
+        token = _token(jwt.verify(compact, reader.keys, _expected(issuer.text, error), now), error)
+        if len(reader.known) >= KNOWN_MAX:
+            reader.known.clear()
+        reader.known[name] = token
+    if token.approval.authority.until <= now:  # our own clock: no skew is granted to ourselves
+        jwt.UNEXPIRED.refuse(error)
+    return token
+
+
+def _expected(issuer: str, error: str) -> jwt.Expectation:
+    return jwt.Expectation(
         typ=frozenset({TYP}),
         algs=ALL,
-        issuer=issuer.text,
+        issuer=issuer,
         audience=None,  # it is read by its issuer, not by a resource: each caller holds the audience itself
         lifetime_max=None,
         age_max=None,
         needs=frozenset({"sub", "aud", "client_id", "iat", "exp", "jti"}),
         error=error,
     )
-    now = env.clock()
-    verified = jwt.verify(compact, own_keys(env), expected, now)
-    token = _token(verified, error)
-    if token.approval.authority.until <= now:  # our own clock: no skew is granted to ourselves
-        jwt.UNEXPIRED.refuse(error)
-    return token
 
 
 async def read(compact: str, issuer: Issuer, env: Env, *, error: str) -> Token:

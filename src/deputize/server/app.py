@@ -43,12 +43,13 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
         for name, endpoint in ENDPOINTS.items()
         if name not in off
     }
-    described = json_bytes(metadata.of_server(here, signing=frozenset({env.signer.active()[1]})))
-    documents: dict[str, Callable[[], bytes]] = {
-        metadata.OAUTH_WELL_KNOWN + path: lambda: described,
-        metadata.OPENID_WELL_KNOWN + path: lambda: described,
-        path + metadata.OPENID_WELL_KNOWN: lambda: described,
-        path + metadata.JWKS: lambda: json_bytes({"keys": list(env.signer.keys())}),
+    described = metadata.of_server(here, signing=frozenset({env.signer.active()[1]}))
+    itself = _Document(lambda: described)
+    documents = {
+        metadata.OAUTH_WELL_KNOWN + path: itself,
+        metadata.OPENID_WELL_KNOWN + path: itself,
+        path + metadata.OPENID_WELL_KNOWN: itself,
+        path + metadata.JWKS: _Document(lambda: {"keys": list(env.signer.keys())}),
     }
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +67,7 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
                 return
             await http.send_out(answer, send)
         elif asked in documents:
-            await _document(scope, send, documents[asked])
+            await documents[asked].answer(scope, send)
         elif pages is not None:
             await pages(scope, receive, send)
         else:
@@ -119,26 +120,44 @@ def _with(answer: Outbound, header: tuple[str, str]) -> Outbound:
     return Outbound(status=answer.status, headers=(*answer.headers, header), body=answer.body)
 
 
-async def _document(scope: Scope, send: Send, body_of: Callable[[], bytes]) -> None:
-    """A public document: the same for everybody, with a tag so that asking again is cheap."""
-    if scope["method"] not in {"GET", "HEAD"}:
-        answer = _with(http.refused(Refusal("invalid_request", http.METHOD)), ("allow", "GET, HEAD"))
-        await http.send_out(answer, send)
-        return
-    body = body_of()
-    tag = f'"{b64u(hashlib.sha256(body).digest())}"'
-    headers = (
-        ("content-type", "application/json"),
-        ("cache-control", "public, max-age=60"),
-        ("etag", tag),
-        ("access-control-allow-origin", "*"),  # public, and without credentials
-        ("x-content-type-options", "nosniff"),
-    )
-    known = {value.decode("latin-1") for name, value in scope["headers"] if name == b"if-none-match"}
-    if any(tag in told or told.strip() == "*" for told in known):
-        await http.send_out(Outbound(status=304, headers=headers[1:]), send)
-        return
-    await http.send_out(Outbound(status=200, headers=headers, body=body), send, head=scope["method"] == "HEAD")
+class _Document:
+    """A public document: the same for everybody, with a tag so that asking again is cheap.
+
+    What goes out is made when what is said has changed, and not for each who asks.
+    """
+
+    __slots__ = ("_ready", "_said", "_says", "_tag", "_unchanged")
+
+    def __init__(self, says: Callable[[], JsonObject]) -> None:
+        self._says = says
+        self._make(says())
+
+    def _make(self, said: JsonObject) -> None:
+        self._said = said
+        body = json_bytes(said)
+        self._tag = f'"{b64u(hashlib.sha256(body).digest())}"'
+        headers = (
+            ("cache-control", "public, max-age=60"),
+            ("etag", self._tag),
+            ("access-control-allow-origin", "*"),  # public, and without credentials
+            ("x-content-type-options", "nosniff"),
+        )
+        self._ready = Outbound(status=200, headers=(("content-type", "application/json"), *headers), body=body)
+        self._unchanged = Outbound(status=304, headers=headers)
+
+    async def answer(self, scope: Scope, send: Send) -> None:
+        if scope["method"] not in {"GET", "HEAD"}:
+            answer = _with(http.refused(Refusal("invalid_request", http.METHOD)), ("allow", "GET, HEAD"))
+            await http.send_out(answer, send)
+            return
+        said = self._says()
+        if said is not self._said and said != self._said:
+            self._make(said)
+        known = [value.decode("latin-1") for name, value in scope["headers"] if name == b"if-none-match"]
+        if known and any(self._tag in told or told.strip() == "*" for told in known):
+            await http.send_out(self._unchanged, send)
+            return
+        await http.send_out(self._ready, send, head=scope["method"] == "HEAD")
 
 
 async def _not_http(scope: Scope, receive: Receive, send: Send, pages: Asgi | None) -> None:

@@ -1,6 +1,8 @@
 """ASGI ↔ Inbound/Outbound, and the one map from refusals to statuses and headers."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 
 import structlog
@@ -50,9 +52,9 @@ class Gone(Exception):
 async def inbound(scope: Scope, receive: Receive, url: str) -> Inbound:
     """The request, bounded while it is read. `url` is the configured one: never made from what the peer sent."""
     raw = scope["headers"]
-    if len(raw) > HEADERS_MAX or sum(len(name) + len(value) for name, value in raw) > HEADER_BYTES_MAX:
+    if len(raw) > HEADERS_MAX or sum(map(len, chain.from_iterable(raw))) > HEADER_BYTES_MAX:
         FEW_HEADERS.refuse("invalid_request")
-    headers = Headers(tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw))
+    headers = Headers(tuple([(str(name, "latin-1"), str(value, "latin-1")) for name, value in raw]))
     message = await receive()
     body = bytearray(message.get("body", b""))
     while message.get("more_body") and len(body) <= FORM_BYTES_MAX:
@@ -99,11 +101,16 @@ def failed(fault: Fault) -> Outbound:
     return answered({"error": "server_error", "error_description": "This cannot be done at the moment."}, status=500)
 
 
+@lru_cache(maxsize=64)  # most answers have the same few
+def _encoded(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers)
+
+
 async def send_out(answer: Outbound, send: Send, *, head: bool = False) -> None:
     """Write an answer."""
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+    headers = [*_encoded(answer.headers)]
     if answer.status != 304:  # which would have to tell the length of what it does not send (RFC 9110, 8.6)
-        headers.append((b"content-length", str(len(answer.body)).encode("ascii")))
+        headers.append((b"content-length", b"%d" % len(answer.body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else answer.body})
 
