@@ -137,12 +137,14 @@ class RingSigner(ABC):
         """Look each second and tend each minute, for as long as the process serves."""
         turns = 0
         while True:
-            await self.look()
-            if turns % (TEND_SECONDS // LOOK_SECONDS) == 0:
-                try:
+            try:
+                await self.look()
+                if turns % (TEND_SECONDS // LOOK_SECONDS) == 0:
                     await self.tend()
-                except Fault as fault:
-                    log.error("keys not tended", what=str(fault))  # noqa: TRY400 (a Fault tells all that there is)
+            except Fault as fault:
+                log.error("keys not tended", what=str(fault))  # noqa: TRY400 (a Fault tells all that there is)
+            except Exception:  # whatever it is: a watch that ended would leave a stolen key in use
+                log.exception("keys not watched")
             turns += 1
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -17,6 +17,7 @@ from deputize.cli.running import Listening, Tls
 from deputize.cli.workers import Workers
 from deputize.compose import dev as dev_records
 from deputize.compose import observe
+from deputize.compose.keys import watching
 from deputize.compose.parts import ServerParts, local_env, server_parts
 from deputize.compose.settings import ServerSettings, Settings, load
 from deputize.core.rules import Fault
@@ -46,7 +47,7 @@ def serve_here(config: Path | None, *, dev: bool, workers: int) -> None:
 
 
 async def _serve(settings: Settings, *, worker: int | None = None) -> None:
-    parts = server_parts(settings)
+    parts = await server_parts(settings)
     here, env = parts.here, parts.env
     people = {}
     if settings.dev and not worker:  # where there are several, the first makes the demo's records for all
@@ -65,7 +66,7 @@ async def _serve(settings: Settings, *, worker: int | None = None) -> None:
         for login, told in people.items():
             err.print(f"  {told['name']} signs in as [bold]{login}[/] with {told['password']}")
 
-    async with running.sweeping(env):
+    async with running.sweeping(env), watching(parts.signer):
         await running.serve(
             Listening(app, server.host, server.port, _tls(server)),
             Listening(management_app(env), server.host, server.management_port),
@@ -108,7 +109,7 @@ def _with_records(config: Path | None, work: Callable[[ServerParts], Awaitable[T
         raise Fault(f"there are no records at {settings.store.path}: run this where the server runs")
 
     async def main() -> T:
-        parts = server_parts(settings)
+        parts = await server_parts(settings)
         try:
             return await work(parts)
         finally:

@@ -2,18 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
 from deputize.adapters.guarded_fetch import GuardedFetch
-from deputize.adapters.key_file import FileSigner
+from deputize.adapters.keys_signer import RingSigner
 from deputize.adapters.memory import MemoryStore
 from deputize.adapters.notify import ConsoleNotify
 from deputize.adapters.policy import SettingsPolicy
 from deputize.adapters.sqlite import SqliteStore
 from deputize.adapters.system import SystemClock, SystemRandom
+from deputize.compose.keys import signer_of
 from deputize.compose.settings import Settings
 from deputize.core.ports import Env
 from deputize.core.values import Issuer
@@ -40,15 +41,15 @@ class NoSigner:
         return ()
 
 
-def local_env(path: str | Path, *, allowed_origins: frozenset[str] = frozenset(), keys: Path | None = None) -> Env:
-    """The seven ports on one machine: records in the SQLite file at `path`, fetches to `allowed_origins` only."""
+def local_env(path: str | Path, *, allowed_origins: frozenset[str] = frozenset()) -> Env:
+    """The ports on one machine: records in the SQLite file at `path`, fetches to `allowed_origins` only, no keys."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     return Env(
         clock=SystemClock(),
         random=SystemRandom(),
         store=SqliteStore(Path(path)),
         fetch=GuardedFetch(allowed_origins),
-        signer=NoSigner() if keys is None else FileSigner.open(keys),
+        signer=NoSigner(),
         notify=ConsoleNotify(),
         policy=SettingsPolicy(),
     )
@@ -82,6 +83,7 @@ class ServerParts:
 
     here: AuthorizationServer
     env: Env
+    signer: RingSigner
     edge: Edge | None = None
 
 
@@ -97,10 +99,8 @@ def takes_certificates(settings: Settings) -> bool:
     return bool(settings.server.proxies or (settings.server.tls_certificate and settings.server.client_authorities))
 
 
-def server_parts(settings: Settings) -> ServerParts:
-    """The authorization server that the settings describe."""
-    keys = Path(settings.keys.path)
-    keys.parent.mkdir(parents=True, exist_ok=True)
+async def server_parts(settings: Settings) -> ServerParts:
+    """The authorization server that the settings describe. `signer` wants to be watched for as long as it serves."""
     here = AuthorizationServer(
         issuer=Issuer(settings.server.issuer),
         grants=table(settings.oauth.refresh),
@@ -112,4 +112,6 @@ def server_parts(settings: Settings) -> ServerParts:
         drafts=settings.drafts_on,
     )
     edge = Edge.of(settings.server.proxies) if takes_certificates(settings) else None
-    return ServerParts(here, local_env(settings.store.path, keys=keys), edge)
+    env = local_env(settings.store.path)
+    signer = await signer_of(settings.keys, env.store, env.clock)
+    return ServerParts(here, replace(env, signer=signer), signer, edge)

@@ -14,6 +14,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from deputize.compose.keys import KeySettings
+from deputize.compose.keys import mistakes as mistakes_of_keys
 from deputize.core.rules import Fault
 from deputize.core.specs import SPECS
 from deputize.core.values import Issuer
@@ -58,14 +60,6 @@ class StoreSettings:
     """Where records lie: the path of an SQLite file."""
 
     path: str = "var/deputize.db"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeySettings:
-    """Where the server's keys lie, and the algorithm that a new one is made for."""
-
-    path: str = "var/keys.json"
-    alg: str = "ES256"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +157,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         Edge.of(settings.server.proxies)
     except ValueError as problem:
         yield f"server.proxies: {problem}"
+    yield from mistakes_of_keys(settings.keys, settings.oauth.tokens.life)
     names = {spec.name for spec in SPECS}
     for name in settings.drafts:
         if name not in names:
