@@ -22,7 +22,7 @@ from typing import ClassVar
 import uvloop
 
 from deputize.adapters.stores import DurableStore, open_store
-from deputize.core.ports import Add, Append, Change, Event, Record, Replace
+from deputize.core.ports import Add, Append, Event, Record, Replace
 from deputize.core.values import Instant
 from tests.support.postgres import CARRIED, running
 
@@ -158,7 +158,9 @@ def flushes(folder: Path) -> float:
 
 
 async def compare(benches: dict[str, Bench], seconds: float, rounds: int) -> None:
-    print(f"{'':36}" + "".join(f"{name:>12}{'µs CPU':>8}{'p50 ms':>9}{'p99 ms':>9}" for name in benches) + f"{'ratio':>8}")
+    print(
+        f"{'':36}" + "".join(f"{name:>12}{'µs CPU':>8}{'p50 ms':>9}{'p99 ms':>9}" for name in benches) + f"{'ratio':>8}"
+    )
     for what, do, tasks in ROWS:
         told: dict[str, list[Told]] = {name: [] for name in benches}
         for _ in range(rounds):

@@ -76,7 +76,9 @@ async def crash(place: str) -> None:
     async def add() -> None:
         for n in numbers:
             ok = await store.commit(
-                Add(Ticket(key=f"t{n}", text="x" * 500)), Add(Mark(key=f"m{n}")), Append(Line(key="", text=str(n)))
+                Add(Ticket(key=f"t{n:09}", text="x" * 500)),
+                Add(Mark(key=f"m{n:09}")),
+                Append(Line(key="", text=str(n))),
             )
             say(n if ok else "refused")
 

@@ -18,6 +18,7 @@ from deputize.core.ports import Add, Append, Replace
 from deputize.core.rules import Fault
 from deputize.core.values import Instant
 from tests.adapters.conftest import Servers
+from tests.adapters.kills import Load
 from tests.adapters.processes import kept
 from tests.adapters.records import Line, Mark, Ticket
 from tests.support.postgres import CARRIED, OWN, Server, running
@@ -351,56 +352,6 @@ async def test_an_answer_that_was_lost_is_a_fault_and_never_a_yes(store: Postgre
         await transaction.rollback()
     assert await store.commit(Add(Mark(key="a")))
     assert await kept(store, Mark) == ["a", "first"]
-
-
-class Load:
-    """Tasks that commit without end; what was acknowledged is remembered, and how often it could not be done."""
-
-    def __init__(self, store: PostgresStore, tasks: int = 16) -> None:
-        self.acknowledged: list[int] = []
-        self.faults = 0
-        self._next = 0
-        self._store = store
-        self._tasks = [asyncio.create_task(self._run()) for _ in range(tasks)]
-
-    async def _run(self) -> None:
-        while True:
-            self._next += 1
-            n = self._next
-            try:
-                assert await self._store.commit(
-                    Add(Ticket(key=f"t{n}", client="c")), Add(Mark(key=f"m{n}")), Append(Line(key="", text=str(n)))
-                )
-            except Fault as problem:
-                if not problem.retry:
-                    raise
-                self.faults += 1
-                await asyncio.sleep(0.01)
-            else:
-                self.acknowledged.append(n)
-
-    async def until(self, count: int) -> None:
-        """Until so many more were acknowledged."""
-        wanted = len(self.acknowledged) + count
-        while len(self.acknowledged) < wanted:
-            await asyncio.sleep(0.001)
-            for task in self._tasks:
-                if task.done():
-                    task.result()
-
-    async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
-        assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes), outcomes
-
-    async def check(self) -> None:
-        """All that was acknowledged is there, and nothing by halves."""
-        tickets = {int(key[1:]) for key in await kept(self._store, Ticket)}
-        assert set(self.acknowledged) <= tickets
-        assert tickets == {int(key[1:]) for key in await kept(self._store, Mark)}
-        lines = await self._store.select(Line, "", "", limit=1_000_000)
-        assert sorted(int(line.text) for line in lines) == sorted(tickets)
 
 
 async def test_a_restart_under_load_loses_nothing_and_the_store_finds_back(own_server: Server) -> None:

@@ -8,8 +8,10 @@ import pytest
 
 from deputize.adapters.key_file import FileSigner
 from deputize.adapters.keys_ring import State
+from deputize.adapters.stores import open_store
 from deputize.cli import keys
 from deputize.compose import keys as keys_in_force
+from deputize.compose.kinds import KINDS
 from deputize.compose.parts import server_parts
 from deputize.compose.settings import Mistakes, load
 from deputize.core.rules import Fault
@@ -114,10 +116,17 @@ def test_keys_are_wrapped_and_wrapped_anew(tmp_path: Path) -> None:
     assert told.notes[0].endswith("Start each worker anew: it knows another.")
 
 
+async def migrated(place: str) -> None:
+    store = open_store(place)
+    await store.migrate(KINDS)
+    await store.close()
+
+
 async def test_keys_in_the_store_are_one_server_s_on_every_host(tmp_path: Path) -> None:
     secret = kept_secret(tmp_path)
     config = configured(tmp_path, f'keep = "store"\nmaster_key_file = "{secret}"')
     settings = load(config)
+    await migrated(settings.store.path)
     one, two = [await server_parts(settings) for _ in range(2)]
     async with keys_in_force.watching(one.signer):
         assert one.env.signer.active() == two.env.signer.active()
@@ -145,6 +154,7 @@ def made(config: Path) -> None:
     """The keys that `serve` would make."""
 
     async def main() -> None:
+        await migrated(load(config).store.path)
         await (await server_parts(load(config))).env.store.close()
 
     asyncio.run(main())

@@ -6,8 +6,8 @@ Several processes on several hosts share one database. What they agree on lies i
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 from deputize.adapters import postgres_schema
@@ -16,6 +16,7 @@ from deputize.adapters.packing import check_replace, check_where
 from deputize.adapters.postgres_batches import Office, Step
 from deputize.adapters.postgres_link import Link, fault
 from deputize.adapters.postgres_tables import ADD, APPEND, REPLACE, Table, forget, meant, written
+from deputize.adapters.sweeping import in_slices
 from deputize.core.ports import Add, Change, Record, Replace
 from deputize.core.rules import Fault
 from deputize.core.values import Instant
@@ -23,9 +24,9 @@ from deputize.core.values import Instant
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
+_PATIENT: Final = {"statement_timeout": "0"}
+_UNHURRIED: Final = {"synchronous_commit": "off"}  # a row that is forgotten again after a crash is swept again
 BUSY_SECONDS_MAX: Final = 5.0  # how long others may hold a record that is to be replaced
-SWEPT_MAX: Final = 1000  # rows that one statement of `sweep` forgets
-SWEEP_SHARE: Final = 0.5  # so much of a sweep's time is spent in the database; the rest belongs to those who commit
 
 
 class PostgresStore:
@@ -119,17 +120,14 @@ class PostgresStore:
         await self.ready()
 
         async def swept(link: Link) -> int:
-            total = 0
-            for (name,) in await link.ask("SELECT kind FROM _kinds ORDER BY kind"):
-                count = SWEPT_MAX
-                while count == SWEPT_MAX:
-                    begun = time.monotonic()
-                    ((count,),) = await link.ask(forget(name), now, SWEPT_MAX)
-                    total += count
-                    await asyncio.sleep((time.monotonic() - begun) * (1 / SWEEP_SHARE - 1))
-            return total
+            async def some(name: str, rows: int) -> int:
+                ((count,),) = await link.ask(forget(name), now, rows)
+                return int(count)
 
-        return await self._alone(swept)
+            kinds = [kind for (kind,) in await link.ask("SELECT kind FROM _kinds ORDER BY kind")]
+            return sum([await in_slices(partial(some, kind)) for kind in kinds])
+
+        return await self._alone(swept, session=_UNHURRIED)
 
     async def close(self) -> None:
         self._closed = True
@@ -147,7 +145,7 @@ class PostgresStore:
     async def migrate(self, kinds: Sequence[type[Record]]) -> list[str]:
         """Bring in what these kinds need; what was done."""
         tables = postgres_schema.tables_of(kinds)
-        return await self._alone(lambda link: postgres_schema.migrate(link, tables), patient=True)
+        return await self._alone(lambda link: postgres_schema.migrate(link, tables), session=_PATIENT)
 
     async def ready(self, kinds: Sequence[type[Record]] = ()) -> None:
         """Raises Fault unless the database keeps its word and fits this program (and these kinds, all of them).
@@ -163,14 +161,14 @@ class PostgresStore:
                 found = await postgres_schema.look(link, tables)
             return found
 
-        (await self._alone(looked, patient=self._dev)).check()
+        (await self._alone(looked, session=_PATIENT if self._dev else None)).check()
         for table in tables:
             self._kinds.setdefault(table.name, table.packing.kind)
             self._tables[table.packing.kind] = table
 
-    async def _alone(self, do: Callable[[Link], Awaitable[T]], *, patient: bool = False) -> T:
-        """Something rare, on a connection of its own; if it is patient, for as long as it takes."""
-        link = Link(self._dsn, dev=self._dev, session={"statement_timeout": "0"} if patient else {})
+    async def _alone(self, do: Callable[[Link], Awaitable[T]], *, session: dict[str, str] | None = None) -> T:
+        """Something rare, on a connection of its own."""
+        link = Link(self._dsn, dev=self._dev, session=session)
         try:
             return await do(link)
         except (Fault, TypeError):

@@ -62,6 +62,7 @@ class Link:
         self._dsn = dsn
         self._dev = dev
         self._session = _SESSION | (session or {})
+        self._unhurried = "synchronous_commit" in self._session  # by our own will, and not the database's
         self._connection: Any = None
         self._statements: dict[str, Any] = {}
         self._named = 0
@@ -141,7 +142,7 @@ class Link:
             ("full_page_writes", full_page_writes),
             ("synchronous_commit", synchronous_commit),
         ):
-            if value == "off":
+            if value == "off" and not (name == "synchronous_commit" and self._unhurried):
                 raise Fault(f"the store's database may lose what it has acknowledged: {name} is off")
 
     def drop(self) -> None:

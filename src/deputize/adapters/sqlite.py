@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar, cast
@@ -21,6 +22,7 @@ from deputize.adapters.migrations import Schema
 from deputize.adapters.packing import check_replace, check_where
 from deputize.adapters.sqlite_tables import KINDS, Table, forget
 from deputize.adapters.sqlite_writer import Commit, Connection, Job, Step, Work, Writer, fault, opened, tell
+from deputize.adapters.sweeping import in_slices
 from deputize.core.ports import Add, Append, Change, Record, Replace
 from deputize.core.rules import Fault
 from deputize.core.values import Instant
@@ -29,7 +31,6 @@ R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
 BUSY_SECONDS_MAX: Final = 5.0  # how long others may keep us from writing
-SWEPT_MAX: Final = 1000  # rows that one transaction of `sweep` forgets
 
 
 class SqliteStore:
@@ -120,24 +121,24 @@ class SqliteStore:
         def names(connection: sqlite3.Connection) -> list[str]:
             return [name for (name,) in connection.execute(KINDS)]
 
-        swept = 0
-        for name in await self._done(names):
-            sentence = forget(name)
+        async def some(name: str, rows: int) -> int:
+            def forgotten(connection: sqlite3.Connection) -> int:
+                return connection.execute(forget(name), (now, rows)).rowcount
 
-            def some(connection: sqlite3.Connection, sentence: str = sentence) -> int:
-                return connection.execute(sentence, (now, SWEPT_MAX)).rowcount
+            return await self._done(forgotten)
 
-            while (count := await self._done(some)) > 0:  # commits have their turn between two slices
-                swept += count
-        return swept
+        return sum([await in_slices(partial(some, name)) for name in await self._done(names)])
 
     async def schema(self, kinds: Sequence[type[Record]] = ()) -> Schema:
         """What is there, and what of these kinds is not."""
 
         def looked(connection: sqlite3.Connection) -> Schema:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            missing = (f"{table.name}.{column}" for table in map(Table, kinds) for column in table.missing(connection))
-            there = tuple(name for (name,) in connection.execute(KINDS))
+            there = {name for (name,) in connection.execute(KINDS)}
+            missing: list[str] = []
+            for table in map(Table, kinds):
+                columns = [f"{table.name}.{column}" for column in table.missing(connection)]
+                missing += columns if table.name in there else [f"the table {table.name}"]
             return Schema(version=version, missing=tuple(missing), kinds=tuple(sorted(there)))
 
         return await self._done(looked)

@@ -77,9 +77,9 @@ class Table(Generic[R]):
             connection.execute(f'CREATE INDEX IF NOT EXISTS "{name} {column}" ON "{name}" ({column}, key)')
 
     def missing(self, connection: sqlite3.Connection) -> list[str]:
-        """The columns that the file does not have: all of them, where there is no such table."""
+        """The columns that the file does not have."""
         there = {row[1] for row in connection.execute(f'PRAGMA table_info("{self.name}")')}
-        return [column for column in (*self._columns, *(() if there else ("key",))) if column not in there]
+        return [column for column in self._columns if column not in there]
 
     def fill(self, connection: sqlite3.Connection) -> None:
         """Write into the columns what the bodies say, where nothing was written yet."""

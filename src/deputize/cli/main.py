@@ -4,13 +4,16 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from deputize.core.rules import Fault, Refusal
+
+if TYPE_CHECKING:
+    from deputize.cli.keys import Keys
 
 app = typer.Typer(
     name="deputize",
@@ -21,9 +24,10 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(help="The server's signing keys.", no_args_is_help=True)
 ask_app = typer.Typer(help="What waits for a person's answer.", no_args_is_help=True)
+db_app = typer.Typer(help="What the server keeps.", no_args_is_help=True)
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 try_app = typer.Typer(help="A test client: obtain a token and see each step.", no_args_is_help=True)
-for part, name in ((keys_app, "keys"), (ask_app, "ask"), (config_app, "config"), (try_app, "try")):
+for part, name in ((keys_app, "keys"), (db_app, "db"), (ask_app, "ask"), (config_app, "config"), (try_app, "try")):
     app.add_typer(part, name=name)
 
 FROM_INPUT: Final = "-"
@@ -133,22 +137,89 @@ def config_show(
 
 @keys_app.command("list")
 def keys_list(config: ConfigFile = None, dev: Dev = False, as_json: AsJson = False) -> None:
-    """List the signing keys: public parts only."""
-    from deputize.adapters.key_file import FileSigner
+    """List the signing keys: public parts, and where each stands in its life."""
+    from deputize.cli.keys import listed
+
+    _say_keys(listed(config, dev=dev), as_json=as_json)
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    config: ConfigFile = None,
+    dev: Dev = False,
+    at_once: Annotated[bool, typer.Option("--now", help="Sign with it at once: for emergencies.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Publish the next key; it signs once whoever verifies has had the time to see it."""
+    from deputize.cli.keys import rotate
+
+    _say_keys(rotate(config, dev=dev, at_once=at_once), as_json=as_json)
+
+
+@keys_app.command("retire")
+def keys_retire(kid: str, config: ConfigFile = None, dev: Dev = False, as_json: AsJson = False) -> None:
+    """Take a key away at once: for one that somebody else may have."""
+    from deputize.cli.keys import retire
+
+    _say_keys(retire(config, kid, dev=dev), as_json=as_json)
+
+
+@keys_app.command("wrap")
+def keys_wrap(
+    config: ConfigFile = None,
+    dev: Dev = False,
+    before: Annotated[Path | None, typer.Option(help="The file of the master key until now, if there was one.")] = None,
+) -> None:
+    """Encrypt the keys under the master key that the settings refer to."""
+    from deputize.cli.keys import wrap
+
+    _say_keys(wrap(config, dev=dev, before=before), as_json=False)
+
+
+def _say_keys(told: "Keys", *, as_json: bool) -> None:
+    if as_json:
+        _say(told.as_json())
+    for line in () if as_json else told.lines():
+        out.print(line, markup=False)
+    for note in told.notes:
+        err.print(note, markup=False)
+
+
+@db_app.command("status")
+def db_status(config: ConfigFile = None, dev: Dev = False, as_json: AsJson = False) -> None:
+    """Say how the database stands to this program; change nothing. Exit code 1 where the two do not fit."""
+    from deputize.cli.db import status
     from deputize.compose.settings import load
 
-    settings = load(config, dev=dev)
-    path = Path(settings.keys.path)
-    if not path.exists():
-        raise Fault(f"there is no key file at {path}: `deputize serve` makes one")
-    signer = FileSigner.open(path)
-    active, _ = signer.active()
-    rows = [{"kid": jwk["kid"], "alg": jwk["alg"], "active": jwk["kid"] == active} for jwk in signer.keys()]  # noqa: SIM118 (a signer is no dictionary)
+    told = status(load(config, dev=dev).store.path, dev=dev)
     if as_json:
-        _say(rows)
-        return
-    for row in rows:
-        out.print(f"{row['kid']}  {row['alg']}  {'signs' if row['active'] else 'verifies'}", markup=False)
+        _say(asdict(told))
+    else:
+        out.print(
+            f"database at step {told.step}, program at step {told.program}; {len(told.kinds)} kinds", markup=False
+        )
+        out.print(told.trouble or "they fit", markup=False)
+    if told.trouble:
+        raise typer.Exit(1)
+
+
+@db_app.command("migrate")
+def db_migrate(config: ConfigFile = None, dev: Dev = False) -> None:
+    """Bring the database up to date; servers of the version before may go on."""
+    from deputize.cli.db import migrate
+    from deputize.compose.settings import load
+
+    for line in migrate(load(config, dev=dev).store.path, dev=dev) or ["nothing to do"]:
+        out.print(line, markup=False)
+
+
+@db_app.command("sweep")
+def db_sweep(config: ConfigFile = None, dev: Dev = False) -> None:
+    """Forget what has expired; the server does so by itself, once a minute."""
+    from deputize.cli.db import sweep
+    from deputize.compose.settings import load
+
+    out.print(f"{sweep(load(config, dev=dev).store.path, dev=dev)} records forgotten", markup=False)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Console
 
+from deputize.adapters.stores import is_postgres
 from deputize.cli import ask, running
 from deputize.cli.running import Listening, Tls
 from deputize.cli.workers import Workers
@@ -105,7 +106,7 @@ def answer_one(config: Path | None, who: str, page: str, *, dev: bool, allow: bo
 def _with_records(config: Path | None, work: Callable[[ServerParts], Awaitable[T]], *, dev: bool) -> T:
     observe.configure(level="warning")
     settings = load(config, dev=dev)
-    if not Path(settings.store.path).exists():
+    if not is_postgres(settings.store.path) and not Path(settings.store.path).exists():
         raise Fault(f"there are no records at {settings.store.path}: run this where the server runs")
 
     async def main() -> T:

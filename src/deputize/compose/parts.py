@@ -13,10 +13,13 @@ from deputize.adapters.memory import MemoryStore
 from deputize.adapters.notify import ConsoleNotify
 from deputize.adapters.policy import SettingsPolicy
 from deputize.adapters.sqlite import SqliteStore
+from deputize.adapters.stores import is_postgres, open_store
 from deputize.adapters.system import SystemClock, SystemRandom
 from deputize.compose.keys import signer_of
+from deputize.compose.kinds import KINDS
 from deputize.compose.settings import Settings
-from deputize.core.ports import Env
+from deputize.core.ports import Env, Store
+from deputize.core.rules import Fault
 from deputize.core.values import Issuer
 from deputize.core.wire import JsonObject
 from deputize.jose.x509 import Roots, pem_ders
@@ -44,10 +47,15 @@ class NoSigner:
 def local_env(path: str | Path, *, allowed_origins: frozenset[str] = frozenset()) -> Env:
     """The ports on one machine: records in the SQLite file at `path`, fetches to `allowed_origins` only, no keys."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return ports(SqliteStore(Path(path)), allowed_origins=allowed_origins)
+
+
+def ports(store: Store, *, allowed_origins: frozenset[str] = frozenset()) -> Env:
+    """The ports around a store; no keys."""
     return Env(
         clock=SystemClock(),
         random=SystemRandom(),
-        store=SqliteStore(Path(path)),
+        store=store,
         fetch=GuardedFetch(allowed_origins),
         signer=NoSigner(),
         notify=ConsoleNotify(),
@@ -99,6 +107,22 @@ def takes_certificates(settings: Settings) -> bool:
     return bool(settings.server.proxies or (settings.server.tls_certificate and settings.server.client_authorities))
 
 
+async def _store(settings: Settings) -> Store:
+    """The store that the settings name. Refuses one that this program does not fit, unless it is for development."""
+    place = settings.store.path
+    if not is_postgres(place):
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
+    store = open_store(place, dev=settings.dev)
+    if settings.dev:
+        await store.migrate(KINDS)
+    try:
+        (await store.schema(KINDS)).check()
+    except Fault:
+        await store.close()
+        raise
+    return store
+
+
 async def server_parts(settings: Settings) -> ServerParts:
     """The authorization server that the settings describe. `signer` wants to be watched for as long as it serves."""
     here = AuthorizationServer(
@@ -112,6 +136,6 @@ async def server_parts(settings: Settings) -> ServerParts:
         drafts=settings.drafts_on,
     )
     edge = Edge.of(settings.server.proxies) if takes_certificates(settings) else None
-    env = local_env(settings.store.path)
+    env = ports(await _store(settings))
     signer = await signer_of(settings.keys, env.store, env.clock)
     return ServerParts(here, replace(env, signer=signer), signer, edge)

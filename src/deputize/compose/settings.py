@@ -57,7 +57,7 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    """Where records lie: the path of an SQLite file."""
+    """Where records lie: the path of an SQLite file, or the DSN of a PostgreSQL database."""
 
     path: str = "var/deputize.db"
 

@@ -1,0 +1,25 @@
+"""All kinds of records that the package keeps: what `deputize db migrate` makes tables for."""
+
+from typing import Final
+
+from deputize.adapters.keys_store import KeyRing
+from deputize.core.ports import Event, Notice, Record
+from deputize.oauth.asking import Ask, Turn
+from deputize.oauth.assertion import AssertionSeen
+from deputize.oauth.caller import CallSpent
+from deputize.oauth.client import Client, Person, Resource
+from deputize.oauth.dpop import ProofSeen
+from deputize.oauth.families import Family
+from deputize.oauth.grants.transaction import Presented
+from deputize.oauth.nonces import NonceSecret
+from deputize.oauth.standing import Standing
+from deputize.oauth.tokens import Revoked
+from deputize.server.people import Password, Throttle
+from deputize.server.session import Session
+
+KINDS: Final[tuple[type[Record], ...]] = (
+    *(Client, Resource, Person, Password, Session, Throttle),
+    *(Ask, Turn, Standing, Notice, Event),
+    *(Family, Revoked, AssertionSeen, ProofSeen, Presented, CallSpent, NonceSecret),
+    KeyRing,
+)
