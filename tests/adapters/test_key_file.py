@@ -100,7 +100,7 @@ async def test_a_further_algorithm_has_its_own_key(path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o602, 0o610, 0o777])
-def test_a_file_that_others_can_reach_is_not_used(path: Path, mode: int) -> None:
+def test_kr_05_a_file_that_others_can_reach_is_not_used(path: Path, mode: int) -> None:
     FileSigner.open(path)
     path.chmod(mode)
     with pytest.raises(Fault, match=f"chmod 600 {path}"):

@@ -236,6 +236,17 @@ class KeySet:
                 continue  # RFC 7517, 5: a key that is not understood is ignored
         return cls.of(*keys)
 
+    @classmethod
+    def published(cls, jwks: Mapping[str, object]) -> "KeySet":
+        """Read the set that an issuer publishes. Raises Malformed where nothing could be verified with it, too.
+
+        Such an answer is an error of the issuer or of somebody in between: it does not take the place of a good one.
+        """
+        found = cls.from_jwks(jwks)
+        if not found.keys:
+            raise Malformed("a JWK set without a key that can be used")
+        return found
+
     def candidates(self, kid: str | None, alg: str) -> tuple[PublicKey, ...]:
         """The keys that a signature with this `kid` and `alg` may be held against: at most four."""
         return self._found.get((kid, alg), ())

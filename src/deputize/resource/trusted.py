@@ -26,7 +26,7 @@ class TrustedServer:
     _documents: Published[metadata.ServerMetadata] = field(
         default_factory=lambda: Published(read=metadata.read_server, names_itself="issuer")
     )
-    _key_sets: Published[KeySet] = field(default_factory=lambda: Published(read=KeySet.from_jwks))
+    _key_sets: Published[KeySet] = field(default_factory=lambda: Published(read=KeySet.published))
     _at: str = field(init=False)
 
     def __post_init__(self) -> None:

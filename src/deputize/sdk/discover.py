@@ -48,7 +48,7 @@ def _resources() -> Published[ResourceMetadata]:
 
 
 def _keys() -> Published[KeySet]:
-    return Published(read=KeySet.from_jwks)
+    return Published(read=KeySet.published)
 
 
 @dataclass(frozen=True, slots=True)
