@@ -157,6 +157,7 @@ def ours(cores: Cores, command: Sequence[str]) -> Server:
             "DEPUTIZE_SERVER__ISSUER": f"http://127.0.0.1:{port}",
             "DEPUTIZE_SERVER__PORT": str(port),
             "DEPUTIZE_SERVER__MANAGEMENT_PORT": str(free_port()),
+            "PYTHONDONTWRITEBYTECODE": "",  # where it is set, each start compiles some 800 modules
         },
     )
 
