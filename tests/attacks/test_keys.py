@@ -191,6 +191,12 @@ async def test_md_05_the_key_set_shows_the_next_key_in_time_and_the_last_for_lon
     assert switch + 300 <= seen[first][-1] < switch + PLAN.overlap  # until the last token that it signed has ended
 
 
+async def test_md_05_nobody_of_ours_keeps_a_key_set_for_longer_than_the_lead_allows_for(world: World) -> None:
+    told = str((await world.get("/jwks")).header("cache-control")).partition("max-age=")[2]
+    assert int(told) <= 60  # so a retired key is gone from fresh copies within a minute (KR-02)
+    assert {of_the_guard(world).keep, of_the_client(world).keep} <= set(range(CACHED_MAX + 1))
+
+
 # --- a key was stolen -------------------------------------------------------------------------------------------------
 
 
