@@ -147,6 +147,7 @@ async def test_a_wrong_password_is_no_passing_trouble(server: Server) -> None:
 # --- others who hold rows -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # it counts on the time that others take: under load on two cores that is no proof
 async def test_whoever_holds_a_row_keeps_only_those_who_want_it(dsn: str) -> None:
     """RC-13: others are written and read all the while; who wants the row waits for so long, and then it is a Fault."""
     store = PostgresStore(dsn, dev=True, busy_seconds_max=0.5)
