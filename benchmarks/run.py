@@ -17,6 +17,7 @@ from statistics import median
 from typing import Final
 
 from benchmarks import asked, jose, limits, load, picture, servers
+from benchmarks.quiet import LOUD, Others
 from benchmarks.servers import Clients, Cores, Server
 from tools import node
 
@@ -90,6 +91,8 @@ class Plan:
     rounds: int
     seconds: float
     cores: Cores
+    patience: float  # how many seconds a round waits for others to be quiet
+    loud: list[float] = field(default_factory=list)  # how many cores others used, a round
 
 
 @dataclass(slots=True)
@@ -117,7 +120,9 @@ def measured(kind: Kind, ours: Server, peer: Server | None, stack: Server, clien
         counts[server.port] = min(COUNT_MAX, int(rate * plan.seconds))
     told = {server.port: Told() for server in each}
     raw: list[float] = []
+    others = Others(server.process.pid for server in (*each, stack) if server.process is not None)
     for _ in range(plan.rounds):
+        others.wait(plan.patience)
         if kind.signs or kind.verifies:
             with plan.cores.on_server_core():
                 raw.append(1 / (kind.signs * limits.sign_seconds() + kind.verifies * limits.verify_seconds()))
@@ -125,6 +130,7 @@ def measured(kind: Kind, ours: Server, peer: Server | None, stack: Server, clien
             one = load.run(server.port, kind.asked(server, clients, counts[server.port]))
             told[server.port].add(one)
             counts[server.port] = min(COUNT_MAX, int(one.per_second * plan.seconds))
+        plan.loud.append(others.look())
     us = told[ours.port]
     return Row(
         id=kind.id,
@@ -226,6 +232,7 @@ def bench(plan: Plan, command: Sequence[str], only: frozenset[str]) -> tuple[lis
         loop, stack = servers.bare(plan.cores)
         running.append(loop)
         loop.start(next(iter(asked.key_sets(loop, _NOBODY, 1))))
+        stack.process = loop.process
         able = ceiling(loop, plan)
         rows: list[Row] = []
         if not only or "start" in only:
@@ -316,6 +323,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two short rounds; the picture is left as it is")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="how long each server is asked in each round")
+    parser.add_argument("--patience", type=float, default=0, help="seconds that a round waits for others to be quiet")
     parser.add_argument("--only", nargs="*", default=[], help="these rows alone; nothing is recorded")
     parser.add_argument(
         "--ours", type=shlex.split, default=servers.OURS, help="another command to start our server with"
@@ -330,9 +338,15 @@ def main() -> None:
         rounds=told.rounds or (2 if told.quick else 5),
         seconds=told.seconds or (1.0 if told.quick else 3.0),
         cores=cores,
+        patience=told.patience,
     )
     rows, able = bench(plan, told.ours, frozenset(told.only))
     print(f"{machine()}; durable SQLite against memory\n{table(rows, able)}")
+    if plan.loud and max(plan.loud) > LOUD:
+        print(
+            f"NOT QUIET: others used {median(plan.loud):.2f} cores in the median round, {max(plan.loud):.2f} at most;"
+            " the ratios are rough"
+        )
     if told.only:
         return
     RECORD.parent.mkdir(exist_ok=True)
