@@ -4,7 +4,6 @@ import asyncio
 import random
 import secrets
 import signal
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -147,15 +146,15 @@ async def test_a_wrong_password_is_no_passing_trouble(server: Server) -> None:
 # --- others who hold rows -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow  # it counts on the time that others take: under load on two cores that is no proof
 async def test_whoever_holds_a_row_keeps_only_those_who_want_it(dsn: str) -> None:
-    """RC-13: others are written and read all the while; who wants the row waits for so long, and then it is a Fault."""
-    store = PostgresStore(dsn, dev=True, busy_seconds_max=0.5)
+    """RC-13: others are written and read all the while; who wants the row is decided once it is let go."""
+    store = PostgresStore(dsn, dev=True, busy_seconds_max=600)
     old = Ticket(key="held")
     await store.commit(Add(old), Add(Mark(key="m")))
-    async with competitor(dsn) as other, other.transaction():
+    async with competitor(dsn) as other:
+        transaction = other.transaction()
+        await transaction.start()
         await other.execute("SELECT FROM ticket WHERE key = 'held' FOR UPDATE")
-        begun = time.monotonic()
         wanting = [asyncio.create_task(store.commit(Replace(old, replace(old, number=n)))) for n in range(20)]
         both = asyncio.create_task(store.commit(Add(Mark(key="with")), Replace(old, replace(old, number=99))))
         for n in range(50):
@@ -163,13 +162,26 @@ async def test_whoever_holds_a_row_keeps_only_those_who_want_it(dsn: str) -> Non
             assert await store.read(Mark, str(n)) is not None
             assert await store.read(Ticket, "held") == old
         assert not any(task.done() for task in [*wanting, both])
-        outcomes = await asyncio.gather(*wanting, both, return_exceptions=True)
-        assert 0.4 < time.monotonic() - begun < 5
-    for outcome in outcomes:
-        assert isinstance(outcome, Fault)
-        assert outcome.retry
-    assert await store.read(Ticket, "held") == old
-    assert await store.read(Mark, "with") is None
+        assert await store.read(Mark, "with") is None
+        await transaction.rollback()
+        assert (await asyncio.gather(*wanting, both)).count(True) == 1
+    assert (await store.read(Mark, "with") is not None) == both.result()
+    await store.close()
+
+
+async def test_whoever_waits_too_long_for_a_row_is_told_to_come_again(dsn: str) -> None:
+    """RC-12, RC-13: patience has an end, nothing of that commit is there, and the row is as it was."""
+    store = PostgresStore(dsn, dev=True, busy_seconds_max=0.05)
+    old = Ticket(key="held")
+    await store.commit(Add(old), Add(Mark(key="m")))
+    async with competitor(dsn) as other, other.transaction():
+        await other.execute("SELECT FROM ticket WHERE key = 'held' FOR UPDATE")
+        wanting = (store.commit(Add(Mark(key=f"with{n}")), Replace(old, replace(old, number=n))) for n in range(20))
+        for outcome in await asyncio.gather(*wanting, return_exceptions=True):
+            assert isinstance(outcome, Fault)
+            assert outcome.retry
+        assert await store.read(Ticket, "held") == old
+    assert await kept(store, Mark) == ["m"]
     assert await store.commit(Replace(old, replace(old, number=1)))
     await store.close()
 
@@ -204,12 +216,10 @@ async def test_a_key_that_somebody_has_added_but_not_committed_is_waited_for(sto
         transaction = other.transaction()
         await transaction.start()
         await other.execute("INSERT INTO mark (key, version, body) VALUES ('theirs', 0, '')")
-        begun = time.monotonic()
         told = await asyncio.gather(
             *(store.commit(Add(Mark(key=key)), Append(Line(key="", text=key))) for key in ("a", "theirs", "z")),
             return_exceptions=True,
         )
-        assert time.monotonic() - begun < 4
         assert told[0] is told[2] is True
         assert isinstance(told[1], Fault)
         assert told[1].retry
@@ -316,8 +326,10 @@ async def test_a_pager_does_not_pass_over_a_commit_that_comes_late(store: Postgr
             "CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON line DEFERRABLE INITIALLY DEFERRED"
             " FOR EACH ROW WHEN (new.by_by = 'slow') EXECUTE FUNCTION dawdle()"
         )
-    late = asyncio.create_task(slow.commit(Append(Line(key="", text="late", by="slow"))))
-    await asyncio.sleep(0.1)
+        late = asyncio.create_task(slow.commit(Append(Line(key="", text="late", by="slow"))))
+        dawdles = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        while not late.done() and not await other.fetchval(dawdles):
+            await asyncio.sleep(0.002)
     assert await fast.commit(Append(Line(key="", text="next")))
     assert late.done()
     assert [line.text for line in await store.select(Line, "", "")] == ["first", "late", "next"]

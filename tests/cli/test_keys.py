@@ -1,15 +1,18 @@
 """An operator and the keys: what is shown, what is done, and what is said aloud."""
 
 import asyncio
+import json
 import os
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from deputize.adapters.key_file import FileSigner
 from deputize.adapters.keys_ring import State
 from deputize.adapters.stores import open_store
 from deputize.cli import keys
+from deputize.cli.main import app
 from deputize.compose import keys as keys_in_force
 from deputize.compose.kinds import KINDS
 from deputize.compose.parts import server_parts
@@ -216,3 +219,17 @@ def test_a_token_is_described_by_references(tmp_path: Path) -> None:
     pin.unlink()
     with pytest.raises(Fault, match="cannot be read"):
         keys.listed(config, dev=False)
+
+
+def test_the_keys_of_one_algorithm_are_followed_by_name(tmp_path: Path) -> None:
+    config = configured(tmp_path, 'also = ["Ed25519"]')
+    FileSigner.open(tmp_path / "keys.json", keys_in_force.plan_of(load(config).keys))
+    told = CliRunner().invoke(app, ["keys", "rotate", "--alg", "Ed25519", "--json", "-c", str(config)])
+    assert told.exit_code == 0
+    assert sorted((key["alg"], key["state"]) for key in json.loads(told.stdout)) == [
+        ("ES256", "active"),
+        ("Ed25519", "active"),
+        ("Ed25519", "next"),
+    ]
+    with pytest.raises(Fault, match="no key is kept for RS256"):
+        keys.rotate(config, dev=False, alg="RS256")

@@ -139,6 +139,34 @@ def test_a_port_that_is_taken_is_told_in_a_line(running: Running) -> None:
     assert "Traceback" not in again.stderr
 
 
+@pytest.mark.parametrize("trouble", ["a store that is none", "a port that is taken"])
+def test_what_keeps_workers_from_beginning_is_told_once_in_a_line(tmp_path: Path, trouble: str) -> None:
+    (tmp_path / "none.db").write_text("This is no database, and longer than the head of one would be. " * 20)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        more = {
+            "a store that is none": {"DEPUTIZE_STORE__PATH": "none.db"},
+            "a port that is taken": {"DEPUTIZE_SERVER__PORT": str(taken.getsockname()[1])},
+        }
+        told = subprocess.run(
+            [*DEPUTIZE, "serve", "--dev", "--workers", "3"],
+            cwd=tmp_path,
+            env={**os.environ, "DEPUTIZE_SERVER__MANAGEMENT_PORT": str(a_port()), **more[trouble]},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert told.returncode == 1
+    cause = {"a store that is none": "SQLITE_NOTADB", "a port that is taken": "already in use"}[trouble]
+    lines = [line for line in told.stderr.splitlines() if "This cannot be done" in line]
+    assert len(lines) == 1
+    assert cause in lines[0]
+    assert "Traceback" not in told.stderr
+    assert "worker fell" not in told.stderr
+
+
 def test_several_workers_serve_and_one_that_is_killed_comes_back(tmp_path: Path) -> None:
     with serving(tmp_path, "--workers", "2") as running:
         before = running.workers()

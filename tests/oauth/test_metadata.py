@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from deputize.jose.keys import PrivateKey
 from deputize.oauth import metadata
 from deputize.oauth.client_auth import secret
 from deputize.oauth.grants import client_credentials
@@ -31,6 +32,16 @@ async def test_a_server_says_what_its_tables_hold(world: World) -> None:
             assert answer.status in {200, 405}, f"{name} is not there"
     assert "none" not in str(told)
     assert "authorization_endpoint" not in told
+
+
+async def test_the_algorithms_follow_the_keys(world: World) -> None:
+    """A verifier that allows what the document names has the next algorithm before the first token signed with it."""
+    name = "id_token_signing_alg_values_supported"
+    old, new = world.signer.all[0], PrivateKey.generate("Ed25519")
+    for keys, algs in (((old, new), ["ES256", "Ed25519"]), ((new, old), ["ES256", "Ed25519"]), ((new,), ["Ed25519"])):
+        world.signer.all = keys
+        answer = await world.get("/.well-known/oauth-authorization-server")
+        assert answer.json[name] == answer.json["introspection_signing_alg_values_supported"] == algs
 
 
 async def test_what_is_off_is_not_told(world: World) -> None:

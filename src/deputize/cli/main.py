@@ -25,9 +25,20 @@ app = typer.Typer(
 keys_app = typer.Typer(help="The server's signing keys.", no_args_is_help=True)
 ask_app = typer.Typer(help="What waits for a person's answer.", no_args_is_help=True)
 db_app = typer.Typer(help="What the server keeps.", no_args_is_help=True)
+client_app = typer.Typer(help="The clients.", no_args_is_help=True)
+client_secret_app = typer.Typer(help="A client's secret.", no_args_is_help=True)
+client_app.add_typer(client_secret_app, name="secret")
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 try_app = typer.Typer(help="A test client: obtain a token and see each step.", no_args_is_help=True)
-for part, name in ((keys_app, "keys"), (db_app, "db"), (ask_app, "ask"), (config_app, "config"), (try_app, "try")):
+PARTS: Final = {
+    "keys": keys_app,
+    "client": client_app,
+    "db": db_app,
+    "ask": ask_app,
+    "config": config_app,
+    "try": try_app,
+}
+for name, part in PARTS.items():
     app.add_typer(part, name=name)
 
 FROM_INPUT: Final = "-"
@@ -148,12 +159,13 @@ def keys_rotate(
     config: ConfigFile = None,
     dev: Dev = False,
     at_once: Annotated[bool, typer.Option("--now", help="Sign with it at once: for emergencies.")] = False,
+    alg: Annotated[str | None, typer.Option(help="Of which algorithm's keys (default: the one in force).")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Publish the next key; it signs once whoever verifies has had the time to see it."""
     from deputize.cli.keys import rotate
 
-    _say_keys(rotate(config, dev=dev, at_once=at_once), as_json=as_json)
+    _say_keys(rotate(config, dev=dev, at_once=at_once, alg=alg), as_json=as_json)
 
 
 @keys_app.command("retire")
@@ -183,6 +195,25 @@ def _say_keys(told: "Keys", *, as_json: bool) -> None:
         out.print(line, markup=False)
     for note in told.notes:
         err.print(note, markup=False)
+
+
+@client_secret_app.command("rotate")
+def client_secret_rotate(
+    client: Annotated[str, typer.Argument(help="The client_id.")],
+    overlap: Annotated[str, typer.Option(help="How long the secret before works on (0s: it ends now).")] = "24h",
+    config: ConfigFile = None,
+    dev: Dev = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new secret and show it, this once; the one before works for a while beside it."""
+    from deputize.cli.client import rotate_secret, span
+
+    told = rotate_secret(config, client, span(overlap), dev=dev)
+    if as_json:
+        _say({"client_id": client, "client_secret": told.secret.reveal(), "before_until": told.before_until})
+    else:
+        out.print(told.secret.reveal(), markup=False)
+    err.print(f"It is shown this once. The secret before works for {overlap} longer.", markup=False)
 
 
 @db_app.command("status")

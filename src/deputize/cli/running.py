@@ -78,7 +78,11 @@ def _bound(one: Listening) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    bound.bind((one.host, one.port))
+    try:
+        bound.bind((one.host, one.port))
+    except OSError as problem:
+        bound.close()
+        raise Fault(f"there is no listening at {one.host}, port {one.port}: {problem.strerror}") from None
     return bound
 
 

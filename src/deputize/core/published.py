@@ -37,14 +37,16 @@ class Published(Generic[T]):
 
     `names_itself` is the member that must equal the name given to `get` (None where another document names this
     one, as with a JWK set). `read` turns the object into a value and raises ValueError on a bad one. Kept for
-    `keep` seconds, and never fetched more often than every `again_after`. Raises Fault: a peer's broken document
-    is nothing that a request can be blamed for.
+    `keep` seconds; while it is kept, fetched once in `again_after` at most, however many unknown key ids somebody makes
+    up. Where there is none, whoever is out of reach is tried again after `failed_after`. Raises Fault: a peer's broken
+    document is nothing that a request can be blamed for.
     """
 
     read: Callable[[JsonObject], T]
     names_itself: str | None = None
     keep: Seconds = Seconds(300)
-    again_after: Seconds = Seconds(30)
+    again_after: Seconds = Seconds(60)
+    failed_after: Seconds = Seconds(30)
     bytes_max: int = 256 * 1024
     _kept: dict[str, _Kept[T]] = field(default_factory=dict)
     _tried_at: dict[str, Instant] = field(default_factory=dict)
@@ -61,7 +63,8 @@ class Published(Generic[T]):
         if kept and now - kept.fetched_at >= self.keep * 12:
             kept = None  # the last good answer outlives a short outage of the peer, not a long one
         tried_at = self._tried_at.get(url)
-        rested = tried_at is None or not 0 <= now - tried_at < self.again_after
+        rest = self.again_after if kept else self.failed_after
+        rested = tried_at is None or not 0 <= now - tried_at < rest
         if kept and (not rested or (not fresher and 0 <= now - kept.fetched_at < self.keep)):
             return kept.value
         if not kept and not rested:

@@ -33,7 +33,7 @@ def well_known(identifier: str, suffix: str) -> str:
 
 
 def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset()) -> JsonObject:
-    """What this server says of itself: only what its tables hold. `signing` is what it signs with."""
+    """What this server says of itself: only what its tables hold. `signing` are the algorithms of its keys."""
     at = here.issuer.at
     methods = [name for method in here.methods for name in method.names]
     algs = sorted(ALL)

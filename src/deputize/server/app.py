@@ -43,8 +43,7 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
         for name, endpoint in ENDPOINTS.items()
         if name not in off
     }
-    described = metadata.of_server(here, signing=frozenset({env.signer.active()[1]}))
-    itself = _Document(lambda: described)
+    itself = _Document(_described(here, env))
     documents = {
         metadata.OAUTH_WELL_KNOWN + path: itself,
         metadata.OPENID_WELL_KNOWN + path: itself,
@@ -74,6 +73,26 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
             await http.send_out(http.refused(Refusal("invalid_request", http.FOUND)), send)
 
     return app
+
+
+def _described(here: AuthorizationServer, env: Env) -> Callable[[], JsonObject]:
+    """What the server says of itself. Its algorithms are those of the keys that it shows: of the next one, too."""
+    keys = env.signer.keys()
+
+    def made() -> JsonObject:
+        algs = {env.signer.active()[1], *(str(key["alg"]) for key in keys if "alg" in key)}
+        return metadata.of_server(here, signing=frozenset(algs))
+
+    document = made()
+
+    def described() -> JsonObject:
+        nonlocal keys, document
+        if (shown := env.signer.keys()) is not keys:
+            keys = shown
+            document = made()
+        return document
+
+    return described
 
 
 async def _protocol(
