@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from deputize.adapters.guarded_fetch import GuardedFetch, origin_of
+from deputize.adapters.dialling import Resolver
+from deputize.adapters.guarded_fetch import GuardedFetch, Settings, origin_of
 from deputize.core.rules import Fault
 from deputize.core.wire import Call
 
@@ -63,7 +64,7 @@ def plain(body: bytes, *headers: str, status: str = "200 OK") -> Says:
 
 @asynccontextmanager
 async def door(*origins: str, timeout: float = 5.0) -> AsyncIterator[GuardedFetch]:  # noqa: ASYNC109 (a setting)
-    made = GuardedFetch(frozenset(origins), timeout=timeout)
+    made = GuardedFetch(frozenset(origins), Settings(strangers=False, seconds=timeout))
     yield made
     await made.aclose()
 
@@ -308,3 +309,11 @@ def test_each_loop_has_connections_of_its_own() -> None:
         assert [asyncio.run(once()) for _ in range(2)] == [b"ok", b"ok"]
         server.shutdown()
         serving.join()
+
+
+async def test_the_system_looks_names_up() -> None:
+    resolver = Resolver(absolute=False)
+    assert set(await resolver("localhost", 80)) <= {"127.0.0.1", "::1"}
+    with pytest.raises(OSError, match=r".+"):
+        await resolver("no-such-name.invalid", 80)
+    resolver.close()

@@ -110,6 +110,56 @@ def the_environment_is_read_once(module: Module) -> Finding:
             yield node, "only settings, compose and cli read the environment"
 
 
+# Who may open a connection, and to whom. All else goes through the Fetch port, whose addresses are checked.
+_REACHES_OUT = {
+    "adapters.guarded_fetch": "the one door out",
+    "adapters.dialling": "how it dials, and how it looks names up",
+    "adapters.postgres_link": "the database that the operator named",
+    "gateway.upstream": "the APIs that the gateway's own settings name",
+    "sdk.agent": "an agent's way to its own gateway",
+    "cli.demo": "waits for the processes that it started",
+    "cli.thumb": "a person's browser at the server that the demo started",
+    "cli.running": "finds a free port, and asks the processes that it started",
+}
+_CONNECTS = {"httpx2", "httpx", "httpcore2", "httpcore", "requests", "urllib3", "aiohttp", "websockets", "asyncpg"}
+_CONNECTS |= {
+    "socket",
+    "http.client",
+    "urllib.request",
+    "ftplib",
+    "smtplib",
+    "telnetlib",
+    "xmlrpc",
+    "anyio.connect_tcp",
+}
+_CONNECTING = {
+    "open_connection",
+    "open_unix_connection",
+    "create_connection",
+    "connect_tcp",
+    "connect_unix",
+    "getaddrinfo",
+}
+
+
+def one_door_out(module: Module) -> Finding:
+    """Whoever opens a connection to an address that a peer named does so through the guarded door (corpus SF)."""
+    if module.name in _REACHES_OUT:
+        return
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Import(names=aliases):
+                names = {alias.name for alias in aliases}
+            case ast.ImportFrom(module=str(base), names=aliases):
+                names = {base, *(f"{base}.{alias.name}" for alias in aliases)}
+            case ast.Attribute(attr=attr) if attr in _CONNECTING:
+                names = {"socket"}
+            case _:
+                continue
+        if any(name == one or name.startswith(f"{one}.") for name in names for one in _CONNECTS):
+            yield node, "the Fetch port is the way out"
+
+
 def one_idea(module: Module) -> Finding:
     """Beyond this length there is a second idea that wants a name."""
     if (lines := module.text.count("\n")) > LINES_MAX:
@@ -123,6 +173,7 @@ CHECKS: tuple[Callable[[Module], Finding], ...] = (
     data_is_not_run,
     one_base64url,
     the_environment_is_read_once,
+    one_door_out,
     one_idea,
 )
 
@@ -150,6 +201,12 @@ def test_the_source_keeps_clear_of_it(check: Callable[[Module], Finding]) -> Non
         (one_base64url, "from base64 import urlsafe_b64decode"),
         (the_environment_is_read_once, "os.environ['X']"),
         (the_environment_is_read_once, "from os import getenv"),
+        (one_door_out, "import httpx2"),
+        (one_door_out, "import urllib.request"),
+        (one_door_out, "from urllib import request"),
+        (one_door_out, "from http.client import HTTPSConnection"),
+        (one_door_out, "import socket"),
+        (one_door_out, "async def f(): await asyncio.open_connection('a', 1)"),
         (one_idea, "\n" * (LINES_MAX + 1)),
     ],
 )
@@ -165,6 +222,7 @@ def test_each_check_finds_what_it_looks_for(check: Callable[[Module], Finding], 
         (whole_text_is_matched, "re.compile('a+').fullmatch(x)"),
         (data_is_not_run, "re.compile('a')"),
         (whole_text_is_matched, "re.compile('(?:^|_)token(?:$|_)')"),
+        (one_door_out, "from urllib.parse import urlsplit"),
         (one_base64url, "base64.urlsafe_b64encode(x)"),
         (one_base64url, "binascii.a2b_base64(x, strict_mode=True)"),
     ],

@@ -87,3 +87,29 @@ def test_it_is_told_where_each_value_comes_from(tmp_path: Path, monkeypatch: pyt
     assert told["server.issuer"] == ("https://as.example", str(path))
     assert told["server.port"] == (9500, "environment")
     assert told["keys.alg"] == ("ES256", "default")
+
+
+@pytest.mark.parametrize(
+    ("fetch", "told"),
+    [
+        ('allowed_origins = ["https://a.example/"]', "an allowed origin is a scheme"),
+        ('allowed_origins = ["http://a.example"]', "http is for loopback"),
+        ('ca_file = "/nowhere/ca.pem"', "nowhere/ca.pem cannot be read: No such file"),
+        ("seconds = 0", "more than 0"),
+        ('allowed_origins = ["https://127.0.0.1:8443"]', "is loopback, which is for --dev only"),
+        ('allowed_origins = ["http://localhost:8080"]', "is loopback, which is for --dev only"),
+    ],
+)
+def test_what_may_be_fetched_is_told_whole(tmp_path: Path, fetch: str, told: str) -> None:
+    """SF-16: loopback is for who is there itself."""
+    file = tmp_path / "deputize.toml"
+    file.write_text(f'[server]\nissuer = "https://as.example"\n[adapters.fetch]\n{fetch}\n')
+    with pytest.raises(Mistakes, match=told):
+        load(file)
+
+
+def test_a_lab_may_name_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "deputize.toml"
+    file.write_text('[adapters.fetch]\nallowed_origins = ["https://127.0.0.1:8443", "https://login.lab.example"]\n')
+    assert len(load(file, dev=True).adapters.fetch.allowed_origins) == 2
+    assert load(file, dev=True).adapters.fetch.strangers

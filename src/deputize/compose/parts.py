@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from deputize.adapters.guarded_fetch import GuardedFetch
+from deputize.adapters.guarded_fetch import CONFIGURED_ONLY, GuardedFetch
+from deputize.adapters.guarded_fetch import Settings as FetchSettings
 from deputize.adapters.keys_signer import RingSigner
 from deputize.adapters.memory import MemoryStore
 from deputize.adapters.notify import ConsoleNotify
@@ -50,13 +51,15 @@ def local_env(path: str | Path, *, allowed_origins: frozenset[str] = frozenset()
     return ports(SqliteStore(Path(path)), allowed_origins=allowed_origins)
 
 
-def ports(store: Store, *, allowed_origins: frozenset[str] = frozenset()) -> Env:
+def ports(
+    store: Store, *, allowed_origins: frozenset[str] = frozenset(), fetch: FetchSettings = CONFIGURED_ONLY
+) -> Env:
     """The ports around a store; no keys."""
     return Env(
         clock=SystemClock(),
         random=SystemRandom(),
         store=store,
-        fetch=GuardedFetch(allowed_origins),
+        fetch=GuardedFetch(allowed_origins, fetch),
         signer=NoSigner(),
         notify=ConsoleNotify(),
         policy=SettingsPolicy(),
@@ -136,6 +139,6 @@ async def server_parts(settings: Settings) -> ServerParts:
         drafts=settings.drafts_on,
     )
     edge = Edge.of(settings.server.proxies) if takes_certificates(settings) else None
-    env = ports(await _store(settings))
+    env = ports(await _store(settings), fetch=settings.adapters.fetch)
     signer = await signer_of(settings.keys, env.store, env.clock)
     return ServerParts(here, replace(env, signer=signer), signer, edge)

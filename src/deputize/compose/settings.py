@@ -14,11 +14,13 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from deputize.adapters.guarded_fetch import GuardedFetch
+from deputize.adapters.guarded_fetch import Settings as FetchSettings
 from deputize.compose.keys import KeySettings
 from deputize.compose.keys import mistakes as mistakes_of_keys
 from deputize.core.rules import Fault
 from deputize.core.specs import SPECS
-from deputize.core.values import Issuer
+from deputize.core.values import Issuer, WebUrl
 from deputize.oauth.asking import Settings as AskSettings
 from deputize.oauth.certificate import Edge
 from deputize.oauth.families import Settings as RefreshSettings
@@ -72,6 +74,13 @@ class OAuthSettings:
     dpop: DpopSettings = DpopSettings()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterSettings:
+    """The settings of the modules of `adapters`."""
+
+    fetch: FetchSettings = FetchSettings()
+
+
 class Settings(BaseSettings):
     """The whole tree. Unknown names are refused."""
 
@@ -84,6 +93,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     keys: KeySettings = KeySettings()
     oauth: OAuthSettings = OAuthSettings()
+    adapters: AdapterSettings = AdapterSettings()
     drafts: dict[str, bool] = {}
 
     @classmethod
@@ -158,6 +168,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     except ValueError as problem:
         yield f"server.proxies: {problem}"
     yield from mistakes_of_keys(settings.keys, settings.oauth.tokens.life)
+    yield from _mistakes_of_fetch(settings)
     names = {spec.name for spec in SPECS}
     for name in settings.drafts:
         if name not in names:
@@ -174,6 +185,24 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     ):
         if value < least:
             yield f"{name}: at least {least}"
+
+
+def _mistakes_of_fetch(settings: Settings) -> Iterator[str]:
+    fetch = settings.adapters.fetch
+    try:
+        GuardedFetch(settings=fetch)
+    except ValueError as problem:
+        yield f"adapters.fetch.allowed_origins: {problem}"
+        return
+    except OSError as problem:
+        yield f"adapters.fetch.ca_file: {fetch.ca_file} cannot be read: {problem.strerror or 'no certificates in it'}"
+        return
+    if min(fetch.seconds, fetch.connect_seconds, fetch.idle_seconds) <= 0:
+        yield "adapters.fetch.seconds: it, connect_seconds and idle_seconds are more than 0"
+    # What listens on our own loopback trusts whoever can reach it: only a server that is there itself may ask it.
+    inside = [origin for origin in fetch.allowed_origins if WebUrl(origin).is_loopback]
+    if inside and not (settings.dev or settings.server.issuer.startswith("http:")):
+        yield f"adapters.fetch.allowed_origins: {inside[0]} is loopback, which is for --dev only"
 
 
 def origins(path: Path | None, settings: Settings) -> Iterator[tuple[str, object, str]]:

@@ -91,7 +91,7 @@ class Random(Protocol):
 
 
 class Fetch(Protocol):
-    """The one guarded door out. Redirects are not followed; the answer is bounded in size and time.
+    """The one guarded door out. Redirects are followed as far as the call says; the answer is bounded in size and time.
 
     Raises Fault where the peer cannot be reached, and refuses (Fault too) addresses that are not allowed.
     """
