@@ -29,6 +29,7 @@ PROOFS = (
     Proof("CheckedProof", "oauth.dpop", frozenset({"oauth.dpop"})),
     Proof("AuthenticatedClient", "oauth.login", frozenset({"oauth.login"}), "proven", frozenset({"oauth.client_auth"})),
     Proof("Caller", "oauth.caller", frozenset({"oauth.caller"})),
+    Proof("VerifiedStatusList", "vc.status_token", frozenset({"vc.status_token"})),
 )
 
 
