@@ -15,7 +15,7 @@ from deputize.jose.algorithms import ALL
 from deputize.jose.keys import KeySet, PrivateKey
 from deputize.vc.status_check import Policy, StatusLists
 from deputize.vc.status_list import StatusList
-from deputize.vc.status_token import Content, Form, Unverified, VerifiedStatusList, read, signed
+from deputize.vc.status_token import Content, Form, Unverified, VerifiedStatusList, read_token, signed
 from tests.support.cast import KeySigner, QuietNotify
 from tests.support.ports import CountingRandom, FixedClock
 
@@ -54,7 +54,7 @@ def forged(*, key: PrivateKey = KEY, typ: str = "statuslist+jwt", **changed: Any
 
 
 def reading(data: bytes, form: Form = Form.JWT, *, keys: KeySet = KEYS, now: int = NOW) -> VerifiedStatusList:
-    return read(data, form, keys, uri=URI, algs=ALL, now=Instant(now))
+    return read_token(data, form, keys, uri=URI, algs=ALL, now=Instant(now))
 
 
 async def its_keys(token: Unverified) -> KeySet:
@@ -107,7 +107,7 @@ class Reader:
         self.lists = StatusLists(Policy(**policy))
 
     async def get(self, uri: str = URI) -> VerifiedStatusList:
-        return await self.lists.get(uri, its_keys, self.env)
+        return await self.lists.newest(uri, its_keys, self.env)
 
     @property
     def asked(self) -> int:

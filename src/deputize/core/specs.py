@@ -75,6 +75,13 @@ SPECS: tuple[Spec, ...] = (
         ("jose.jws", "jose.jwt", "jose.keys"),
     ),
     Spec(
+        "status-list",
+        "draft-ietf-oauth-status-list-21",
+        "Token Status List",
+        Status.WORKING_GROUP,
+        ("vc.status_list", "vc.status_token", "vc.status_check"),
+    ),
+    Spec(
         "txn-challenge",
         "draft-rosomakho-oauth-txn-challenge-00",
         "Transaction Authorization Challenge",

@@ -61,7 +61,7 @@ class _Kept:
 
 @dataclass(slots=True)
 class StatusLists:
-    """Lists of any number of issuers, by their addresses; `keys` of `get` says whose signature is expected."""
+    """Lists of any number of issuers, by their addresses; `keys` of `newest` says whose signature is expected."""
 
     policy: Policy = STRICT
     error: str = "invalid_token"
@@ -79,12 +79,12 @@ class StatusLists:
 
         To be asked after all else about the token was found good: a list is not fetched for a token that is not.
         """
-        told = self.fresh(reference.uri, env.clock()) or await self.get(reference.uri, keys, env)
+        told = self.fresh(reference.uri, env.clock()) or await self.newest(reference.uri, keys, env)
         status = told.statuses.at(reference.idx, error=self.error)
         if status != VALID:
             IS_VALID.refuse(self.error, status=status)
 
-    async def get(self, uri: str, keys: Keys, env: Env) -> VerifiedStatusList:
+    async def newest(self, uri: str, keys: Keys, env: Env) -> VerifiedStatusList:
         """The list at `uri`. Raises Fault where none can be had, Refusal where what came is none."""
         now = env.clock()
         kept = self._kept.get(uri)
@@ -136,7 +136,7 @@ class StatusLists:
         for uri in named:
             try:
                 WebUrl(uri if isinstance(uri, str) else "")
-                await self.get(uri, keys, env)
+                await self.newest(uri, keys, env)
             except (Fault, Refusal, ValueError):
                 bad.append(str(uri)[:200])
         return len(named) - len(bad), tuple(bad)

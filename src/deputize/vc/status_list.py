@@ -21,7 +21,9 @@ NAMES: Final[Mapping[int, str]] = {VALID: "valid", INVALID: "invalid", SUSPENDED
 
 WIDTHS: Final = frozenset({1, 2, 4, 8})
 INFLATED_MAX: Final = 16 * 1024 * 1024  # 134 million entries of one bit
-LEVEL_LIVE: Final = 6  # zlib's: three to ten times as fast as the highest, and a seventh larger at one entry in a hundred
+LEVEL_LIVE: Final = (
+    6  # zlib's: three to ten times as fast as the highest, and a seventh larger at one entry in a hundred
+)
 LEVEL_KEPT: Final = 9
 
 BITS = Rule(SPEC, "Compressed Byte Array", "An entry of the list has 1, 2, 4 or 8 bits.")

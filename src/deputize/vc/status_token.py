@@ -28,7 +28,9 @@ _CWT_CLAIMS: Final[Mapping[int, str]] = {
 }
 _NUMBERS: Final[Mapping[str, int]] = {name: number for number, name in _CWT_CLAIMS.items()}
 
-TOLD = Rule(SPEC, "Status List Token", "A Status List Token has sub, iat and status_list, and is a JWT or a tagged CWT.")
+TOLD = Rule(
+    SPEC, "Status List Token", "A Status List Token has sub, iat and status_list, and is a JWT or a tagged CWT."
+)
 ITS_NAME = Rule(SPEC, "Validation Rules", "The sub of the list is the uri that the token refers to, letter for letter.")
 LASTS = Rule(SPEC, "Status List Token", "The ttl is a positive number of seconds.")
 AT_THAT_TIME = Rule(
@@ -63,7 +65,7 @@ class Content:
     aggregation_uri: str | None = None
 
     @classmethod
-    def of(  # noqa: PLR0913 (each is a claim, given by name)
+    def of(
         cls,
         statuses: StatusList,
         *,
@@ -237,7 +239,9 @@ def _aggregation(told: JsonObject) -> str | None:
     return uri if isinstance(uri, str) else None
 
 
-def read(data: bytes, form: Form, keys: KeySet, *, uri: str, algs: frozenset[str], now: Instant) -> VerifiedStatusList:
+def read_token(
+    data: bytes, form: Form, keys: KeySet, *, uri: str, algs: frozenset[str], now: Instant
+) -> VerifiedStatusList:
     """Take apart and verify at once, for one who has the keys in hand."""
     expected = Expected(uri=uri, algs=algs, at=None, bytes_max=INFLATED_MAX, error="invalid_token")
     return verify(parse(data, form, error=expected.error), keys, expected, now)
