@@ -24,6 +24,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "certificate",
         "nonces",
         "reading",
+        "client_document",
     ),
     "tables": ("grants", "client_auth", "clients", "server"),
     "doors": ("authorize", "token_endpoint", "token_status", "registration", "metadata", "caller"),

@@ -8,8 +8,9 @@ import anyio
 from deputize.core.ports import Env
 from deputize.core.rules import Fault
 from deputize.core.values import Instant
-from deputize.core.wire import Call, Reply, json_bytes
+from deputize.core.wire import Call, Headers, Reply, json_bytes
 
+JSON = Headers((("content-type", "application/json"),))
 NOW = Instant(1_764_000_000)
 
 
@@ -30,7 +31,7 @@ class Outside:
         told = self.answers.get(call.url, Fault("nobody there", retry=True))
         if isinstance(told, Fault):
             raise told
-        reply = told if isinstance(told, Reply) else Reply(status=200, body=json_bytes(told))
+        reply = told if isinstance(told, Reply) else Reply(status=200, headers=JSON, body=json_bytes(told))
         if len(reply.body) > call.bytes_max:
             raise Fault("the answer is too large")
         return replace(reply)

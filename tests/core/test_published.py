@@ -5,11 +5,11 @@ from typing import Any
 import anyio
 import pytest
 
-from deputize.core.published import KEPT_MAX, TRIED_MAX, Published
+from deputize.core.published import KEPT_MAX, TRIED_MAX, Published, fresh_for
 from deputize.core.rules import Fault
 from deputize.core.values import Seconds
-from deputize.core.wire import JsonObject, Malformed, Reply
-from tests.core.outside import Outside
+from deputize.core.wire import Headers, JsonObject, Malformed, Reply
+from tests.core.outside import JSON, Outside
 
 URL = "https://as.example/jwks"
 
@@ -144,15 +144,15 @@ async def test_a_clock_that_goes_back_does_not_lock_a_document_out(outside: Outs
 @pytest.mark.parametrize(
     "answer",
     [
-        Reply(status=404, body=b'{"value":1}'),
-        Reply(status=301, body=b'{"value":1}'),
-        Reply(status=204),
-        Reply(status=200, body=b"[1]"),
-        Reply(status=200, body=b'{"value":1,"value":2}'),
-        Reply(status=200, body=b'{"value":NaN}'),
-        Reply(status=200, body=b"\xff"),
-        Reply(status=200, body=b'{"value":' + b"[" * 30 + b"]" * 30 + b"}"),
-        Reply(status=200, body=b'{"value":1,"x":"' + b"x" * 256 * 1024 + b'"}'),
+        Reply(status=404, headers=JSON, body=b'{"value":1}'),
+        Reply(status=301, headers=JSON, body=b'{"value":1}'),
+        Reply(status=204, headers=JSON),
+        Reply(status=200, headers=JSON, body=b"[1]"),
+        Reply(status=200, headers=JSON, body=b'{"value":1,"value":2}'),
+        Reply(status=200, headers=JSON, body=b'{"value":NaN}'),
+        Reply(status=200, headers=JSON, body=b"\xff"),
+        Reply(status=200, headers=JSON, body=b'{"value":' + b"[" * 30 + b"]" * 30 + b"}"),
+        Reply(status=200, headers=JSON, body=b'{"value":1,"x":"' + b"x" * 256 * 1024 + b'"}'),
         {"value": "text"},
     ],
 )
@@ -207,3 +207,78 @@ async def test_looking_again_pushes_nothing_out(outside: Outside) -> None:
     outside.later(300)
     await published.get(f"{URL}/{KEPT_MAX - 1}", outside.env)
     assert len(published._kept) == KEPT_MAX
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("application/json", "application/jwk-set+json", "application/cimd+json", "APPLICATION/JSON"),
+        *("application/json; charset=utf-8", 'application/json;charset="UTF-8"', "application/x+json ; charset=utf-8"),
+    ],
+)
+async def test_a_type_of_json_is_read(outside: Outside, kind: str) -> None:
+    outside.answers[URL] = Reply(status=200, headers=Headers((("content-type", kind),)), body=b'{"value": 1}')
+    assert await documents().get(URL, outside.env) == 1
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        *(
+            (),
+            ("text/html",),
+            ("text/plain",),
+            ("text/json",),
+            ("application/jsonp",),
+            ("application/json, text/html",),
+        ),
+        *(("application/json; charset=utf-7",), ("application/json; charset=utf-16",), ("application/json; x=y",)),
+        *(("application/json", "text/html"), ("application/javascript",), ("",), ("application/json\n",)),
+    ],
+)
+async def test_another_type_is_not(outside: Outside, kinds: tuple[str, ...]) -> None:
+    """SF-13: what is JSON by chance alone was not meant to be read as a document."""
+    headers = Headers(tuple(("content-type", kind) for kind in kinds))
+    outside.answers[URL] = Reply(status=200, headers=headers, body=b'{"value": 1}')
+    with pytest.raises(Fault, match="something else than JSON"):
+        await documents().get(URL, outside.env)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 3600),
+        ({"cache-control": "max-age=600"}, 600),
+        ({"cache-control": "public, Max-Age=600, must-revalidate"}, 600),
+        ({"cache-control": "max-age=600", "age": "100"}, 500),
+        ({"cache-control": "max-age=600", "age": "900"}, 60),
+        ({"cache-control": "max-age=31536000"}, 86400),
+        ({"cache-control": "max-age=99999999999999999999"}, 3600),
+        ({"cache-control": "max-age=-1"}, 3600),
+        ({"cache-control": "max-age=0"}, 60),
+        ({"cache-control": "no-store"}, 60),
+        ({"cache-control": "no-cache, max-age=600"}, 60),
+        ({"cache-control": "max-age=600, max-age=6000"}, 600),
+        ({"expires": "Tue, 24 Nov 2026 01:00:00 GMT", "date": "Tue, 24 Nov 2026 00:00:00 GMT"}, 3600),
+        ({"expires": "Tue, 24 Nov 2026 02:00:00 GMT", "date": "Tue, 24 Nov 2026 00:00:00 GMT", "age": "60"}, 7140),
+        ({"expires": "0", "date": "Tue, 24 Nov 2026 00:00:00 GMT"}, 60),
+        ({"expires": "Tue, 24 Nov 2026 01:00:00 GMT"}, 60),
+        ({"expires": "Tue, 24 Nov 2026 01:00:00 GMT", "date": "Tue, 24 Nov 2026 00:00:00 -0000"}, 60),
+    ],
+)
+def test_freshness_is_the_answer_s_own_within_bounds(headers: dict[str, str], seconds: int) -> None:
+    """CM-11."""
+    told = fresh_for(Headers(tuple(headers.items())), Seconds(3600), at_least=Seconds(60), at_most=Seconds(24 * 3600))
+    assert told == seconds
+
+
+async def test_what_says_that_it_is_soon_over_is_looked_at_sooner(outside: Outside) -> None:
+    soon = Headers((*JSON.items, ("cache-control", "max-age=100")))
+    outside.answers[URL] = Reply(status=200, headers=soon, body=b'{"value": 1}')
+    published = documents()
+    for later in (99, 1):
+        await published.get(URL, outside.env)
+        outside.later(later)
+    assert len(outside.calls) == 1
+    await published.get(URL, outside.env)
+    assert len(outside.calls) == 2

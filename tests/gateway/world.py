@@ -211,7 +211,7 @@ class World:
         now = self.env.clock()
         wanted = Authority(audience=frozenset({resource}), scope=scope, until=Instant(now + 3600))
         standing = await standings.find(Subject(person), ClientId(name), self.env)
-        change = standings.allowing(standing, Subject(person), ClientId(name), wanted, now)
+        change = standings.allowing(standing, Subject(person), ClientId(name), wanted, now, rests_on="")
         assert await self.env.store.commit(change)
 
     async def takes_back(self, person: str = "alice", *, name: str = BOT) -> None:

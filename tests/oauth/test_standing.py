@@ -12,6 +12,7 @@ from deputize.oauth import asking
 from deputize.oauth import standing as standings
 from deputize.oauth.asking import MAY_ASK, NEVER_WIDER, Answered, Waiting, answered
 from deputize.oauth.authority import Authority
+from deputize.oauth.client import Client
 from deputize.oauth.standing import NOT_TAKEN_BACK
 from tests.support.cast import BOT, CLAIM, INSURER, NOW, ORDER, OTHER, PHARMACY, READ, ROAMING, an_ask
 from tests.support.proofs import lets_through, stops
@@ -141,8 +142,10 @@ async def test_a_standing_that_was_taken_back_covers_nothing(world: World) -> No
     found = await standings.find(ALICE, ClientId(BOT), world.env)
     assert found is not None
     wanted = found.allowed[0]
-    assert found.covering(wanted, world.now) == wanted
-    assert replace(found, taken_back_at=world.now).covering(wanted, world.now) is None
+    bot = await world.store.read(Client, BOT)
+    assert found.covering(wanted, bot, world.now) == wanted
+    assert replace(found, taken_back_at=world.now).covering(wanted, bot, world.now) is None
+    assert found.covering(wanted, None, world.now) is None  # nobody knows that client any more
 
 
 def test_two_names_never_make_the_key_of_two_others() -> None:

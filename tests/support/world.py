@@ -18,7 +18,7 @@ from structlog.typing import Processor
 
 from deputize.adapters.memory import MemoryStore
 from deputize.adapters.sqlite import SqliteStore
-from deputize.core.ports import Add, Env, Record, Replace, Store
+from deputize.core.ports import Add, Env, Fetch, Record, Replace, Store
 from deputize.core.values import ClientId, Instant, Issuer, Subject
 from deputize.core.wire import JsonObject, b64u, json_bytes
 from deputize.jose import jws
@@ -26,8 +26,9 @@ from deputize.jose.keys import PrivateKey
 from deputize.oauth import asking, assertion, challenge, dpop
 from deputize.oauth import standing as standings
 from deputize.oauth.asking import Ask
-from deputize.oauth.client import Client, Person, Resource, SecretHash, secret_hash
+from deputize.oauth.client import Client, Person, Resource, SecretHash, Way, secret_hash
 from deputize.oauth.client_auth import METHODS
+from deputize.oauth.clients import WAYS
 from deputize.oauth.grant import Grant
 from deputize.oauth.grants import GRANTS, ciba
 from deputize.oauth.server import AuthorizationServer
@@ -339,18 +340,20 @@ async def a_world(
     tokens: TokenSettings = TokenSettings(),
     grants: tuple[Grant, ...] = GRANTS,
     drafts: frozenset[str] = frozenset({"txn-challenge"}),
+    ways: tuple[Way, ...] = WAYS,
+    fetch: Fetch | None = None,
     pages: Callable[[AuthorizationServer, Env], Asgi] | None = None,
 ) -> AsyncIterator[World]:
     """A world over a store in memory, or in the SQLite file at `path`."""
     here = AuthorizationServer(
-        issuer=Issuer(issuer), grants=grants, methods=METHODS, tokens=tokens, asks=asks, drafts=drafts
+        issuer=Issuer(issuer), grants=grants, methods=METHODS, ways=ways, tokens=tokens, asks=asks, drafts=drafts
     )
     clock, signer, notify, policy = FixedClock(NOW), KeySigner(), QuietNotify(), OpenPolicy()
     env = Env(
         clock=clock,
         random=CountingRandom(),
         store=SqliteStore(path) if path is not None else MemoryStore(),
-        fetch=ClosedFetch(),
+        fetch=fetch or ClosedFetch(),
         signer=signer,
         notify=notify,
         policy=policy,

@@ -25,7 +25,10 @@ from deputize.core.values import Issuer
 from deputize.core.wire import JsonObject
 from deputize.jose.x509 import Roots, pem_ders
 from deputize.oauth.certificate import Edge
+from deputize.oauth.client import Way
 from deputize.oauth.client_auth import METHODS, with_certificates
+from deputize.oauth.clients import WAYS, with_documents
+from deputize.oauth.clients.document import EVERY
 from deputize.oauth.grants import table
 from deputize.oauth.login import Method
 from deputize.oauth.server import AuthorizationServer
@@ -105,6 +108,16 @@ def _methods(settings: Settings) -> tuple[Method, ...]:
     return with_certificates(Roots(pem_ders(Path(authorities).read_text())) if authorities else None)
 
 
+def _ways(settings: Settings, methods: tuple[Method, ...]) -> tuple[Way, ...]:
+    """How clients are known: also by documents of their own, where some resource is open to such clients."""
+    documents = settings.oauth.clients.document
+    if settings.dev and not documents.audiences:
+        documents = replace(documents, audiences=(EVERY,))
+    if not documents.audiences or "client-id-metadata-document" not in settings.drafts_on:
+        return WAYS
+    return with_documents(documents, frozenset(name for method in methods for name in method.names))
+
+
 def takes_certificates(settings: Settings) -> bool:
     """Whether a client's certificate can reach the server: through a trusted proxy, or by its own TLS."""
     return bool(settings.server.proxies or (settings.server.tls_certificate and settings.server.client_authorities))
@@ -128,10 +141,12 @@ async def _store(settings: Settings) -> Store:
 
 async def server_parts(settings: Settings) -> ServerParts:
     """The authorization server that the settings describe. `signer` wants to be watched for as long as it serves."""
+    methods = _methods(settings)
     here = AuthorizationServer(
         issuer=Issuer(settings.server.issuer),
         grants=table(settings.oauth.refresh),
-        methods=_methods(settings),
+        methods=methods,
+        ways=_ways(settings, methods),
         tokens=settings.oauth.tokens,
         asks=settings.oauth.asking,
         refresh=settings.oauth.refresh,

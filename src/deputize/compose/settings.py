@@ -23,6 +23,7 @@ from deputize.core.specs import SPECS
 from deputize.core.values import Issuer, WebUrl
 from deputize.oauth.asking import Settings as AskSettings
 from deputize.oauth.certificate import Edge
+from deputize.oauth.clients.document import Settings as DocumentSettings
 from deputize.oauth.families import Settings as RefreshSettings
 from deputize.oauth.nonces import Settings as DpopSettings
 from deputize.oauth.tokens import Settings as TokenSettings
@@ -65,9 +66,17 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClientsSettings:
+    """How clients are known that nobody registered."""
+
+    document: DocumentSettings = DocumentSettings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OAuthSettings:
     """The settings of the modules of `oauth`."""
 
+    clients: ClientsSettings = ClientsSettings()
     tokens: TokenSettings = TokenSettings()
     asking: AskSettings = AskSettings()
     refresh: RefreshSettings = RefreshSettings()
@@ -169,6 +178,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield f"server.proxies: {problem}"
     yield from mistakes_of_keys(settings.keys, settings.oauth.tokens.life)
     yield from _mistakes_of_fetch(settings)
+    documents = settings.oauth.clients.document
     names = {spec.name for spec in SPECS}
     for name in settings.drafts:
         if name not in names:
@@ -182,6 +192,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         ("oauth.refresh.idle", settings.oauth.refresh.idle, 1),
         ("oauth.refresh.grace", settings.oauth.refresh.grace, 0),
         ("oauth.asking.standing_life", settings.oauth.asking.standing_life, 1),
+        ("oauth.clients.document.fresh_min", settings.oauth.clients.document.fresh_min, 1),
+        ("oauth.clients.document.fresh_max", settings.oauth.clients.document.fresh_max, documents.fresh_min),
     ):
         if value < least:
             yield f"{name}: at least {least}"

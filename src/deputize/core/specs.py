@@ -61,6 +61,13 @@ SPECS: tuple[Spec, ...] = (
         ("oauth.grants.ciba",),
     ),
     Spec(
+        "client-id-metadata-document",
+        "draft-ietf-oauth-client-id-metadata-document-03",
+        "OAuth Client ID Metadata Document",
+        Status.WORKING_GROUP,
+        ("oauth.client_document", "oauth.clients.document"),
+    ),
+    Spec(
         "rfc7523bis",
         "draft-ietf-oauth-rfc7523bis-11",
         "Updates to JWT Client Authentication and Assertion-Based Grants",

@@ -327,6 +327,11 @@ def _b64u_number(value: int, length: int | None = None) -> str:
     return b64u(value.to_bytes(length or (value.bit_length() + 7) // 8, "big"))
 
 
+def holds_secret(jwk: Mapping[str, object]) -> bool:
+    """Whether a JWK holds what is for its owner alone: a private member, or a symmetric key."""
+    return jwk.get("kty") == "oct" or not _PRIVATE.isdisjoint(jwk)
+
+
 def public_members(key: PublicKeyObject) -> JsonObject:
     """The JWK members of a public key (an AKP key's `alg` aside)."""
     if isinstance(key, ec.EllipticCurvePublicKey):

@@ -10,7 +10,7 @@ from deputize.core.values import ClientId, Instant, Seconds, Subject
 from deputize.oauth import standing as standings
 from deputize.oauth.approval import Approval
 from deputize.oauth.authority import Authority
-from deputize.oauth.client import Person
+from deputize.oauth.client import Client, Person
 from deputize.oauth.delegation import Actor
 from deputize.oauth.login import AuthenticatedClient
 
@@ -142,7 +142,8 @@ async def ask(wanted: Ask, settings: Settings, env: Env, *also: Change) -> Ask:
     standing = await standings.find(person, client, env)
     if standing is not None and standing.taken_back_at is not None:
         standings.NOT_TAKEN_BACK.refuse("access_denied")
-    earlier = standing.covering(wanted.wanted, now) if standing is not None and wanted.remember else None
+    known = await env.store.read(Client, client)
+    earlier = standing.covering(wanted.wanted, known, now) if standing is not None and wanted.remember else None
     if standing is not None and earlier is not None:
         made = replace(wanted, state=Answered(now, earlier, person, standing.key, earlier=True))
         if not await env.store.commit(Add(made), Append(_event(made, "ask_covered", now)), *also):
@@ -220,7 +221,10 @@ async def answer(ask: Ask, *, by: Subject, allow: bool, env: Env, via: str) -> A
             standing = await standings.find(by, client, env)
             if standing is not None and standing.taken_back_at is not None:
                 standings.NOT_TAKEN_BACK.refuse("access_denied")
-            changes.append(standings.allowing(standing, by, client, ask.wanted if ask.remember else None, now))
+            known = await env.store.read(Client, client)
+            remembered = ask.wanted if ask.remember else None
+            rests_on = known.rests_on if known else ""
+            changes.append(standings.allowing(standing, by, client, remembered, now, rests_on=rests_on))
         if await env.store.commit(*changes):
             return after
         ask = await env.store.read(Ask, ask.key) or ask

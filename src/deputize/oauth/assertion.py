@@ -17,6 +17,8 @@ TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 TYP: Final = "client-authentication+jwt"
 # rfc7523bis: servers should not refuse an untyped one; `oauth-client-auth+jwt` is what the CIMD draft writes.
 TYPS: Final = frozenset({TYP, "oauth-client-auth+jwt", "jwt", None})
+# Of a client that nobody registered one is wanted, as that draft has it: no client of that sort is from before.
+TYPS_SAID: Final[frozenset[str | None]] = frozenset({TYP, "oauth-client-auth+jwt"})
 LIFE_MAX: Final = Seconds(300)
 JTI_MAX: Final = 256
 
@@ -45,14 +47,21 @@ def has_audience(compact: str, name: str) -> bool:
 
 
 def check(
-    compact: str, client_id: str, keys: KeySet, issuer: Issuer, now: Instant, *, audience: str | None = None
+    compact: str,
+    client_id: str,
+    keys: KeySet,
+    issuer: Issuer,
+    now: Instant,
+    *,
+    audience: str | None = None,
+    typs: frozenset[str | None] = TYPS,
 ) -> Add:
     """Verify a client's assertion. What comes back is to be committed: it makes the assertion single use.
 
-    `audience` is another sole audience than the issuer, where one is allowed.
+    `audience` is another sole audience than the issuer, where one is allowed; `typs` are the types that it may have.
     """
     expected = jwt.Expectation(
-        typ=TYPS,
+        typ=typs,
         algs=ALL,
         issuer=client_id,
         audience=Sole(issuer.text if audience is None else audience),

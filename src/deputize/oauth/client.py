@@ -2,12 +2,12 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import ClassVar
 
-from deputize.core.ports import Record
+from deputize.core.ports import Env, Record
 from deputize.core.values import Instant
 from deputize.core.wire import b64u, json_object
 from deputize.jose.keys import KeySet
@@ -31,6 +31,25 @@ class SecretHash:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """Where a client told of itself at its own id: what of it this server keeps, and until when.
+
+    `digest` stands for what a person's yes rests on: where it changes, they are asked again. `always_asked` says that
+    no earlier yes stands for this client. `calls_itself` is the name that it claims, which nobody has checked.
+    `policy` stands for the settings under which it was read.
+    """
+
+    fetched_at: Instant
+    fresh_until: Instant
+    digest: str
+    policy: str
+    calls_itself: str = ""
+    always_asked: bool = True
+    jwks_uri: str | None = None
+    spiffe_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Client(Record):
     """A client. `key` is its client_id; `jwks` the JSON text of its keys; `serves` the resource that it is, if one.
 
@@ -39,7 +58,9 @@ class Client(Record):
     from before rfc7523bis write it. `certificate_subject` is the one subject that its certificates name, `certificates`
     are thumbprints of those that it pinned, `certificate_bound` says that its tokens are bound to the certificate that
     it shows (RFC 8705).
-    `how_known` is told to the person who is asked.
+    `redirect_uris` are where its answers may be sent, `application_type` is "native" for one on a person's own machine,
+    whose loopback ports float, and else "web". `how_known` is told to the person who is asked. `document` is there
+    where nobody registered the client, and its id is the URL of what it says of itself.
     """
 
     kind: ClassVar[str] = "client"
@@ -56,13 +77,29 @@ class Client(Record):
     certificate_subject: str | None = None
     certificates: frozenset[str] = frozenset()
     certificate_bound: bool = False
+    redirect_uris: tuple[str, ...] = ()
+    application_type: str = "web"
     serves: str | None = None
     how_known: str = "registered by your administrator"
     disabled_at: Instant | None = None
+    document: Document | None = None
 
     @property
     def keys(self) -> KeySet:
         return _key_set(self.jwks)
+
+    @property
+    def rests_on(self) -> str:
+        """What a yes to this client rests on: empty for a registered one, which changes only by its operator's hand."""
+        return self.document.digest if self.document else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """A row of `oauth.clients`: how a client_id becomes a client. None where this way does not know it."""
+
+    name: str
+    find: Callable[[str, Env], Awaitable[Client | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from deputize.core.values import Issuer, WebUrl
 from deputize.core.wire import JsonObject, Malformed
 from deputize.jose.algorithms import ALL
 from deputize.oauth import details
+from deputize.oauth.clients import document
 from deputize.oauth.server import TOKEN_PATH, AuthorizationServer
 
 OAUTH_WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
@@ -60,6 +61,8 @@ def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset(
         told["backchannel_user_code_parameter_supported"] = False
         told["subject_types_supported"] = ["public"]  # it issues ID tokens, so it says what OpenID Discovery wants
         told["id_token_signing_alg_values_supported"] = sorted(signing)
+    if any(way.name == document.NAME for way in here.ways):
+        told["client_id_metadata_document_supported"] = True
     if "txn-challenge" in here.drafts:
         told["transaction_authorization_endpoint"] = at(TRANSACTION)
     return told

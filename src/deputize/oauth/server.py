@@ -5,7 +5,9 @@ from typing import Final
 
 from deputize.core.rules import Rule
 from deputize.core.values import Issuer
+from deputize.oauth import clients
 from deputize.oauth.asking import Settings as AskSettings
+from deputize.oauth.client import Way
 from deputize.oauth.families import Settings as RefreshSettings
 from deputize.oauth.grant import Grant
 from deputize.oauth.login import AuthenticatedClient, Method
@@ -25,6 +27,7 @@ class AuthorizationServer:
     issuer: Issuer
     grants: tuple[Grant, ...]
     methods: tuple[Method, ...]
+    ways: tuple[Way, ...] = clients.WAYS
     tokens: TokenSettings = TokenSettings()
     asks: AskSettings = AskSettings()
     refresh: RefreshSettings = RefreshSettings()

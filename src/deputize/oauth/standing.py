@@ -7,6 +7,7 @@ from deputize.core.ports import Add, Append, Env, Event, Record, Replace
 from deputize.core.rules import Rule
 from deputize.core.values import ClientId, Instant, Subject
 from deputize.oauth.authority import Authority
+from deputize.oauth.client import Client
 
 NOT_TAKEN_BACK = Rule(
     "Deputize", "standing", "A client asks a person again only while that person has not taken back what it had."
@@ -19,7 +20,8 @@ ALLOWED_MAX = 50  # what one person remembers of one client; the oldest goes fir
 class Standing(Record):
     """How a person stands to a client. `allowed` is what they said yes to and want remembered.
 
-    `since` is when this standing began: what was issued before is dead, since it was taken back in between.
+    `since` is when this standing began: what was issued before is dead, since it was taken back in between. `rests_on`
+    stands for the client as it was then: where its own document has changed since, nothing of it covers anything.
     """
 
     kind: ClassVar[str] = "standing"
@@ -30,14 +32,21 @@ class Standing(Record):
     since: Instant
     allowed: tuple[Authority, ...] = ()
     taken_back_at: Instant | None = None
+    rests_on: str = ""
 
-    def covering(self, wanted: Authority, now: Instant) -> Authority | None:
+    def covering(self, wanted: Authority, client: Client | None, now: Instant) -> Authority | None:
         """What is wanted, for as long as the longest remembered yes to it runs; None where none runs any more."""
-        if self.taken_back_at is not None:
+        if self.taken_back_at is not None or not self._is_to(client):
             return None
         fitting = [once.until for once in self.allowed if replace(once, until=wanted.until).covers(wanted)]
         until = max(fitting, default=now)
         return wanted.narrowed(until=until) if until > now else None
+
+    def _is_to(self, client: Client | None) -> bool:
+        """Whether it is to the client as it is now, and not to one that is asked for each time."""
+        if client is None:
+            return False
+        return self.rests_on == client.rests_on and not (client.document and client.document.always_asked)
 
     def lets_live(self, issued_at: Instant) -> bool:
         """Whether a token issued at this time still rests on it."""
@@ -54,15 +63,23 @@ async def find(person: Subject, client: ClientId, env: Env) -> Standing | None:
 
 
 def allowing(
-    standing: Standing | None, person: Subject, client: ClientId, remembered: Authority | None, now: Instant
+    standing: Standing | None,
+    person: Subject,
+    client: ClientId,
+    remembered: Authority | None,
+    now: Instant,
+    *,
+    rests_on: str,
 ) -> Add | Replace:
     """Note a yes. Where all was taken back, nobody can say yes before the client is welcome again."""
     more = () if remembered is None else (remembered,)
     if standing is None:
-        fresh = Standing(key=key_of(person, client), person=person, client=client, since=now, allowed=more)
-        return Add(fresh)
-    live = tuple(once for once in standing.allowed if once.until > now and not (remembered and remembered.covers(once)))
-    return Replace(standing, replace(standing, allowed=(*live, *more)[-ALLOWED_MAX:]))
+        key = key_of(person, client)
+        return Add(Standing(key=key, person=person, client=client, since=now, allowed=more, rests_on=rests_on))
+    before = standing.allowed if standing.rests_on == rests_on else ()  # what was said to another is not said to this
+    live = tuple(once for once in before if once.until > now and not (remembered and remembered.covers(once)))
+    after = replace(standing, allowed=(*live, *more)[-ALLOWED_MAX:], rests_on=rests_on)
+    return Replace(standing, after)
 
 
 def take_back(standing: Standing, now: Instant) -> tuple[Replace, Append]:

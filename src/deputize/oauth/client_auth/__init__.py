@@ -39,7 +39,7 @@ async def authenticate(request: Inbound, form: Form, here: AuthorizationServer, 
     method, client_id = used[0]
     if form.get("client_id") not in {None, client_id}:
         SAME_CLIENT.refuse("invalid_client")
-    client = await clients.find(client_id, env)
+    client = await clients.find(client_id, here.ways, env)
     marks = await method.verify(request, form, client or _NOBODY, here.issuer, env)
     if client is None or client.auth_method not in method.names:
         AUTHENTICATED.refuse("invalid_client", method=method.name)

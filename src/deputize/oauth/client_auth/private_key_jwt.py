@@ -29,7 +29,8 @@ async def verify(request: Inbound, form: Form, client: Client, issuer: Issuer, e
     compact, now, url = form.one("client_assertion"), env.clock(), issuer.at(TOKEN_PATH)
     until = client.legacy_audience_until
     if until is None or now >= until or request.url != url or not assertion.has_audience(compact, url):
-        return (assertion.check(compact, client.key, client.keys, issuer, now),)
+        typs = assertion.TYPS_SAID if client.document else assertion.TYPS
+        return (assertion.check(compact, client.key, client.keys, issuer, now, typs=typs),)
     once = assertion.check(compact, client.key, client.keys, issuer, now, audience=url)
     told = {"until": str(until)}
     return once, Append(Event(key="", at=now, what="legacy_audience_used", client=client.key, told=told))

@@ -3,16 +3,21 @@
 from typing import Final
 
 from deputize.core.ports import Env
-from deputize.oauth.client import Client
-from deputize.oauth.clients import registered
+from deputize.oauth.client import Client, Way
+from deputize.oauth.clients import document, registered
 
-WAYS: Final = (registered.find,)
+WAYS: Final[tuple[Way, ...]] = (registered.WAY,)
 
 
-async def find(client_id: str, env: Env) -> Client | None:
-    """The client, if it is known by any way and enabled."""
-    for way in WAYS:
-        client = await way(client_id, env)
+def with_documents(settings: document.Settings, methods: frozenset[str]) -> tuple[Way, ...]:
+    """The table where clients may tell of themselves at their own ids; `methods` are those of `oauth.client_auth`."""
+    return (*WAYS, document.way(settings, methods))
+
+
+async def find(client_id: str, ways: tuple[Way, ...], env: Env) -> Client | None:
+    """The client, if it is known by any way and enabled. Refuses with `invalid_client` one whose document is bad."""
+    for way in ways:
+        client = await way.find(client_id, env)
         if client is not None:
             return client if client.disabled_at is None else None
     return None

@@ -3,11 +3,15 @@
 from typing import Final
 
 from deputize.core.ports import Env
-from deputize.oauth.client import Client
+from deputize.oauth.client import Client, Way
 
 ID_MAX: Final = 512
 
 
 async def find(client_id: str, env: Env) -> Client | None:
     fits = 0 < len(client_id) <= ID_MAX and client_id.isprintable()  # a NUL is text that not every store can look for
-    return await env.store.read(Client, client_id) if fits else None
+    client = await env.store.read(Client, client_id) if fits else None
+    return client if client is not None and client.document is None else None
+
+
+WAY: Final = Way(name="registered", find=find)

@@ -1,0 +1,252 @@
+"""A client that nobody registered: its id is the URL of what it says of itself (client id metadata document)."""
+
+import hashlib
+import json
+from dataclasses import astuple, dataclass, field, replace
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from deputize.core.ports import Add, Append, Env, Event, Replace
+from deputize.core.published import Published, fetched, fresh_for
+from deputize.core.rules import Fault, Rule
+from deputize.core.values import Instant, Seconds, WebUrl, scope
+from deputize.core.wire import Headers, JsonObject, Malformed, b64u
+from deputize.jose.keys import KeySet, holds_secret
+from deputize.oauth import client_document as documents
+from deputize.oauth.client import Client, Document, Resource, Way
+from deputize.oauth.client_document import SPEC
+
+NAME: Final = "document"
+EVERY: Final = "*"
+KEPT: Final = Seconds(30 * 24 * 3600)  # a client that was not seen for so long is forgotten
+DEFAULT_FRESH: Final = Seconds(3600)
+LOOKS_A_HOST_MAX: Final = 20  # a minute, in one process
+LOOKS_MAX: Final = 300  # at all hosts together
+
+FOUND = Rule(
+    SPEC, "Metadata Discovery Errors", "The client's document can be had at its id, small, as JSON, and at once."
+)
+METHOD_COMMON = Rule(
+    SPEC, "Client Authentication", "The client can authenticate with a method that this server supports."
+)
+TRUSTED = Rule(SPEC, "Client ID Domain Trust", "The host of the client id is one from which this server takes clients.")
+SAME_ORIGIN = Rule(
+    SPEC,
+    "Relationship between redirect_uris and client_id or client_uri",
+    "The redirect URIs are at the client id's own origin or on the person's own machine, where the server wants that.",
+)
+KEYS_FOUND = Rule(SPEC, "Client Authentication", "The client's keys can be had at its jwks_uri, and are public ones.")
+NOT_TOO_OFTEN = Rule(
+    "Deputize", "bounds", "Documents of one host, and of clients not known yet, are fetched so often a minute."
+)
+
+Tier = Literal["allowed", "asked", "blocked"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Which clients may tell of themselves, and what they may ask people for.
+
+    `audiences` are the resources (`*`: all) that such a client may lead to; without any, none is let in. `grant_types`
+    are those that it may use, if its document says so too. `allowed`, `asked` and `blocked` are hosts, or all below one
+    (`*.example.org`); `others` says which of these all the others are. A client from an allowed host is asked for
+    once, one from an asked host each time. `same_origin` wants redirect URIs at the client id's origin. A document is
+    kept for as long as it says, and at least `fresh_min`, at most `fresh_max`.
+    """
+
+    audiences: tuple[str, ...] = ()
+    grant_types: tuple[str, ...] = ("authorization_code", "refresh_token")
+    allowed: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
+    others: Tier = "asked"
+    same_origin: bool = False
+    fresh_min: Seconds = Seconds(60)
+    fresh_max: Seconds = Seconds(24 * 3600)
+
+    def tier(self, host: str) -> Tier:
+        """Which tier a host is in; where several name it, the strictest."""
+        tiers: tuple[tuple[Tier, tuple[str, ...]], ...] = (
+            ("blocked", self.blocked),
+            ("asked", self.asked),
+            ("allowed", self.allowed),
+        )
+        return next((tier for tier, names in tiers if any(_names(name, host) for name in names)), self.others)
+
+
+def _names(pattern: str, host: str) -> bool:
+    return host == pattern or (pattern.startswith("*.") and host.endswith(pattern[1:]))
+
+
+def way(settings: Settings, methods: frozenset[str]) -> Way:
+    """The row; `methods` are what a client can authenticate with here."""
+    return Way(name=NAME, find=Documents(settings, methods).find)
+
+
+def _public_keys(jwks: JsonObject) -> str:
+    entries = jwks.get("keys")
+    if not isinstance(entries, list) or any(isinstance(entry, dict) and holds_secret(entry) for entry in entries):
+        raise Malformed("keys that are not public")
+    KeySet.published(jwks)
+    return _text(jwks)
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 (JSON is any value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _hash(value: Any) -> str:  # noqa: ANN401 (JSON is any value)
+    return b64u(hashlib.sha256(_text(value).encode()).digest())
+
+
+@dataclass(slots=True)
+class Documents:
+    """Finds clients by their documents. What was found lies in the store, so that all workers know it."""
+
+    settings: Settings
+    methods: frozenset[str]
+    _keys: Published[str] = field(default_factory=lambda: Published(read=_public_keys, bytes_max=64 * 1024))
+    _minute: int = 0
+    _unknown: int = 0
+    _looks: dict[str, int] = field(default_factory=dict)
+
+    async def find(self, client_id: str, env: Env) -> Client | None:
+        if not documents.is_url(client_id):
+            return None
+        for finding in documents.findings_of_url(client_id):
+            if finding.must:
+                finding.rule.refuse("invalid_client")
+        host = urlsplit(client_id).hostname or ""
+        if self.settings.tier(host) == "blocked":
+            TRUSTED.refuse("invalid_client", host=host)
+        kept = await env.store.read(Client, client_id)
+        if kept is not None and kept.document is None:
+            return None  # somebody registered it: that is for another row to know
+        if kept is not None and kept.disabled_at is not None:
+            return kept
+        now = env.clock()
+        client = kept if kept is not None and self._stands(kept, now) else await self._look(client_id, kept, env)
+        return await self._with_keys(client, env)
+
+    def _stands(self, kept: Client, now: Instant) -> bool:
+        told = kept.document
+        return told is not None and told.fetched_at <= now < told.fresh_until and told.policy == self._policy
+
+    @property
+    def _policy(self) -> str:
+        """Stands for the settings: what was read under others is read again."""
+        return _hash([astuple(self.settings), sorted(self.methods)])
+
+    async def _look(self, client_id: str, kept: Client | None, env: Env) -> Client:
+        self._hold_back(client_id, env.clock(), known=kept is not None)
+        try:
+            document, headers = await fetched(client_id, documents.BYTES_MAX, env)
+        except Fault as fault:  # one sentence for all of it: where it leads is not ours to tell
+            FOUND.refuse("invalid_client", because=str(fault))
+        for finding in documents.findings(document, client_id):
+            if finding.must:
+                finding.rule.refuse("invalid_client", where=finding.where)
+        client = self._client(document, headers, await self._audiences(env), env.clock())
+        return await self._keep(client, kept, env)
+
+    def _hold_back(self, url: str, now: Instant, *, known: bool) -> None:
+        """Count a look. Whoever makes up ids uses up the looks at a host, and those of no client that is known."""
+        if (minute := now // 60) != self._minute:
+            self._minute, self._looks, self._unknown = minute, {}, 0
+        at = url if known else urlsplit(url).netloc
+        looks = self._looks.get(at, 0)
+        if looks >= LOOKS_A_HOST_MAX or (not known and self._unknown >= LOOKS_MAX):
+            NOT_TOO_OFTEN.refuse("invalid_client", at=at)
+        self._looks[at] = looks + 1
+        self._unknown += not known
+
+    async def _audiences(self, env: Env) -> tuple[Resource, ...]:
+        """The resources that such a client may lead to."""
+        if EVERY not in self.settings.audiences:
+            named = [await env.store.read(Resource, name) for name in self.settings.audiences]
+            return tuple(one for one in named if one is not None)
+        found: list[Resource] = []
+        while page := await env.store.select(Resource, "", "", after=found[-1].key if found else ""):
+            found += page
+        return tuple(found)
+
+    def _client(self, document: JsonObject, headers: Headers, resources: tuple[Resource, ...], now: Instant) -> Client:
+        url = document["client_id"]
+        told = documents.methods(document)
+        common = [one for one in (documents.PRIVATE_KEY_JWT, documents.NONE) if one in told and one in self.methods]
+        if not common:
+            METHOD_COMMON.refuse("unauthorized_client", told=told)
+        redirects = tuple(document.get("redirect_uris", ()))
+        if self.settings.same_origin and not all(_is_at_home(uri, url) for uri in redirects):
+            SAME_ORIGIN.refuse("invalid_client")
+        possible = frozenset(name for one in resources for name in one.scopes)
+        seconds = fresh_for(headers, DEFAULT_FRESH, at_least=self.settings.fresh_min, at_most=self.settings.fresh_max)
+        parts = urlsplit(url)
+        tier = self.settings.tier(parts.hostname or "")
+        name = documents.calls_itself(document)
+        return Client(
+            key=url,
+            expires_at=Instant(now + KEPT),
+            name=parts.netloc,  # what was proven; what it calls itself stands behind that
+            how_known=_how_known(url, name, tier),
+            auth_method=common[0],  # the stronger one
+            grant_types=documents.grant_types(document) & frozenset(self.settings.grant_types),
+            audiences=frozenset(one.key for one in resources),
+            scope=possible & scope(document["scope"]) if document.get("scope") else possible,
+            jwks=_text(document.get("jwks", {"keys": []})),
+            dpop_bound=document.get("dpop_bound_access_tokens", False),
+            redirect_uris=redirects,
+            application_type="native" if documents.is_native(document) else "web",
+            document=Document(
+                fetched_at=now,
+                fresh_until=Instant(now + seconds),
+                digest=_hash([document.get(member) for member in _RESTS_ON]),
+                policy=self._policy,
+                calls_itself=name,
+                always_asked=tier == "asked",
+                jwks_uri=document.get("jwks_uri"),
+                spiffe_id=document.get("spiffe_id"),
+            ),
+        )
+
+    async def _keep(self, client: Client, kept: Client | None, env: Env) -> Client:
+        """Put it where all workers find it. Where another was faster, what that one put there is as good."""
+        changed = kept is None or kept.rests_on != client.rests_on
+        event = Event(
+            key="",
+            at=env.clock(),
+            what="client_document_changed" if kept else "client_document_read",
+            client=client.key,
+        )
+        change = Add(client) if kept is None else Replace(kept, client)
+        await env.store.commit(change, *((Append(event),) if changed else ()))
+        return client
+
+    async def _with_keys(self, client: Client, env: Env) -> Client:
+        uri = client.document.jwks_uri if client.document else None
+        if uri is None or client.auth_method != documents.PRIVATE_KEY_JWT:
+            return client
+        if self._keys.fresh(uri, env.clock()) is None:
+            self._hold_back(uri, env.clock(), known=False)
+        try:
+            return replace(client, jwks=await self._keys.get(uri, env))
+        except Fault as fault:
+            KEYS_FOUND.refuse("invalid_client", because=str(fault))
+
+
+_RESTS_ON: Final = (
+    *("client_name", "redirect_uris", "grant_types", "application_type", "scope", "jwks", "jwks_uri", "spiffe_id"),
+    *("token_endpoint_auth_method", "token_endpoint_auth_methods_supported", "dpop_bound_access_tokens"),
+)
+
+
+def _is_at_home(uri: str, url: str) -> bool:
+    return not uri.startswith("https:") or WebUrl(uri).origin == WebUrl(url).origin
+
+
+def _how_known(url: str, name: str, tier: Tier) -> str:
+    parts = [f"known by its own document at {url}"]
+    parts.append("from a host that your administrator allows" if tier == "allowed" else "nobody here has registered it")
+    if name:
+        parts.append(f"it calls itself “{name}”, which nobody has checked")
+    return "; ".join(parts)
