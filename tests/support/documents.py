@@ -9,8 +9,7 @@ from typing import Any
 from deputize.core.rules import Fault
 from deputize.core.wire import Call, Headers, JsonObject, Reply, json_bytes
 from deputize.jose.keys import PrivateKey
-from deputize.oauth.clients import with_documents
-from deputize.oauth.clients.document import EVERY, Settings
+from deputize.oauth.clients.document import EVERY, Settings, way
 from tests.support.asgi import Answer
 from tests.support.cast import PHARMACY
 from tests.support.world import CLIENT_CREDENTIALS, World, a_world
@@ -96,5 +95,5 @@ class Published:
 @asynccontextmanager
 async def a_published_world(settings: Settings = BACKCHANNEL) -> AsyncIterator[Published]:
     web = Web({URL: a_document()})
-    async with a_world(ways=with_documents(settings, METHODS), fetch=web) as world:
+    async with a_world(ways=(way(settings, METHODS),), fetch=web) as world:
         yield Published(world, web)

@@ -28,7 +28,6 @@ from deputize.oauth import standing as standings
 from deputize.oauth.asking import Ask
 from deputize.oauth.client import Client, Person, Resource, SecretHash, Way, secret_hash
 from deputize.oauth.client_auth import METHODS
-from deputize.oauth.clients import WAYS
 from deputize.oauth.grant import Grant
 from deputize.oauth.grants import GRANTS, ciba
 from deputize.oauth.server import AuthorizationServer
@@ -340,7 +339,7 @@ async def a_world(
     tokens: TokenSettings = TokenSettings(),
     grants: tuple[Grant, ...] = GRANTS,
     drafts: frozenset[str] = frozenset({"txn-challenge"}),
-    ways: tuple[Way, ...] = WAYS,
+    ways: tuple[Way, ...] = (),
     fetch: Fetch | None = None,
     pages: Callable[[AuthorizationServer, Env], Asgi] | None = None,
 ) -> AsyncIterator[World]:

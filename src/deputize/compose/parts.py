@@ -27,8 +27,7 @@ from deputize.jose.x509 import Roots, pem_ders
 from deputize.oauth.certificate import Edge
 from deputize.oauth.client import Way
 from deputize.oauth.client_auth import METHODS, with_certificates
-from deputize.oauth.clients import WAYS, with_documents
-from deputize.oauth.clients.document import EVERY
+from deputize.oauth.clients import document
 from deputize.oauth.grants import table
 from deputize.oauth.login import Method
 from deputize.oauth.server import AuthorizationServer
@@ -109,13 +108,13 @@ def _methods(settings: Settings) -> tuple[Method, ...]:
 
 
 def _ways(settings: Settings, methods: tuple[Method, ...]) -> tuple[Way, ...]:
-    """How clients are known: also by documents of their own, where some resource is open to such clients."""
+    """How clients are known that nobody registered: by their documents, where some resource is open to them."""
     documents = settings.oauth.clients.document
     if settings.dev and not documents.audiences:
-        documents = replace(documents, audiences=(EVERY,))
+        documents = replace(documents, audiences=(document.EVERY,))
     if not documents.audiences or "client-id-metadata-document" not in settings.drafts_on:
-        return WAYS
-    return with_documents(documents, frozenset(name for method in methods for name in method.names))
+        return ()
+    return (document.way(documents, frozenset(name for method in methods for name in method.names)),)
 
 
 def takes_certificates(settings: Settings) -> bool:

@@ -5,7 +5,6 @@ from typing import Final
 
 from deputize.core.rules import Rule
 from deputize.core.values import Issuer
-from deputize.oauth import clients
 from deputize.oauth.asking import Settings as AskSettings
 from deputize.oauth.client import Way
 from deputize.oauth.families import Settings as RefreshSettings
@@ -22,12 +21,15 @@ GRANT_REGISTERED = Rule("RFC 6749", "5.2", "The client is registered for the gra
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationServer:
-    """One issuer. Nothing but this value knows which one a request is for."""
+    """One issuer. Nothing but this value knows which one a request is for.
+
+    `ways` are how clients are known beside those that were registered.
+    """
 
     issuer: Issuer
     grants: tuple[Grant, ...]
     methods: tuple[Method, ...]
-    ways: tuple[Way, ...] = clients.WAYS
+    ways: tuple[Way, ...] = ()
     tokens: TokenSettings = TokenSettings()
     asks: AskSettings = AskSettings()
     refresh: RefreshSettings = RefreshSettings()
