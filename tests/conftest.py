@@ -5,6 +5,7 @@ from typing import Final
 
 import pytest
 
+from tests.support.flow import Flow, a_flow
 from tests.support.world import World, a_world
 
 LEGIBLE: Final = 60
@@ -19,6 +20,13 @@ def anyio_backend() -> str:
 async def world() -> AsyncIterator[World]:
     """A server with people, APIs and agents, over a store in memory."""
     async with a_world() as made:
+        yield made
+
+
+@pytest.fixture
+async def flow() -> AsyncIterator[Flow]:
+    """The same with pages, and with clients that people use in a browser."""
+    async with a_flow() as made:
         yield made
 
 

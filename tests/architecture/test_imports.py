@@ -10,7 +10,17 @@ from tools.rules import ROOT
 
 # The floors inside `oauth`, from the ground up; a module may import from its own floor and from those below.
 FLOORS: dict[str, tuple[str, ...]] = {
-    "nouns": ("authority", "details", "delegation", "approval", "client", "binding", "grant", "login"),
+    "nouns": (
+        "authority",
+        "details",
+        "delegation",
+        "approval",
+        "client",
+        "binding",
+        "grant",
+        "login",
+        "authentication",
+    ),
     "engines": (
         "asking",
         "tokens",
@@ -25,6 +35,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "nonces",
         "reading",
         "client_document",
+        "redirects",
+        "requested",
     ),
     "tables": ("grants", "client_auth", "clients", "server"),
     "doors": ("authorize", "token_endpoint", "token_status", "registration", "metadata", "caller"),

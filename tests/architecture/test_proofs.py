@@ -28,6 +28,7 @@ PROOFS = (
     Proof("BoundKey", "oauth.binding", frozenset({"oauth.dpop", "oauth.certificate"})),
     Proof("CheckedProof", "oauth.dpop", frozenset({"oauth.dpop"})),
     Proof("AuthenticatedClient", "oauth.login", frozenset({"oauth.login"}), "proven", frozenset({"oauth.client_auth"})),
+    Proof("Destination", "oauth.redirects", frozenset({"oauth.redirects"})),
     Proof("Caller", "oauth.caller", frozenset({"oauth.caller"})),
     Proof("VerifiedStatusList", "vc.status_token", frozenset({"vc.status_token"})),
 )

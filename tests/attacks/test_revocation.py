@@ -39,6 +39,7 @@ async def test_the_api_is_told_what_it_needs_and_no_more(world: World) -> None:
         "iss",
         "jti",
         "act",
+        "auth_time",
         "token_type",
     }
     assert (told["active"], told["sub"], told["act"], told["client_id"]) == (True, "alice", {"sub": BOT}, BOT)

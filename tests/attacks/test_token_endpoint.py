@@ -46,7 +46,7 @@ async def test_tk_13_no_grant_an_unknown_one_an_unregistered_one(world: World) -
 
 
 @stops(GRANT_KNOWN)
-@pytest.mark.parametrize("name", ["password", "implicit", "token", "authorization_code", "none"])
+@pytest.mark.parametrize("name", ["password", "implicit", "token", "none"])
 async def test_tk_14_grants_of_the_past(world: World, name: str) -> None:
     form = {"grant_type": name, "username": "alice", "password": "canary-password", "code": "canary-code"}
     assert (await world.token(form)).told == (400, "unsupported_grant_type")

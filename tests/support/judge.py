@@ -20,6 +20,8 @@ SECRET_FIELDS = frozenset(
         "actor_token",
         "refresh_token",
         "token",
+        "code",
+        "code_verifier",
         "auth_req_id",
         "transaction_challenge",
         "transaction_authorization_id",

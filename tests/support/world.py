@@ -26,10 +26,11 @@ from deputize.jose.keys import PrivateKey
 from deputize.oauth import asking, assertion, challenge, dpop
 from deputize.oauth import standing as standings
 from deputize.oauth.asking import Ask
-from deputize.oauth.client import Client, Person, Resource, SecretHash, Way, secret_hash
+from deputize.oauth.client import Client, Person, Resource, SecretHash, Way, own_resource, secret_hash
 from deputize.oauth.client_auth import METHODS
 from deputize.oauth.grant import Grant
 from deputize.oauth.grants import GRANTS, ciba
+from deputize.oauth.requested import Settings as AuthorizeSettings
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.tokens import Settings as TokenSettings
 from deputize.server.app import protocol_app
@@ -79,6 +80,7 @@ class World:
     app: Asgi
     keys: dict[str, PrivateKey] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
+    public: set[str] = field(default_factory=set)
     logged: list[Mapping[str, object]] = field(default_factory=list)
 
     @property
@@ -106,6 +108,8 @@ class World:
         if made.auth_method == "private_key_jwt":
             self.keys.setdefault(key, PrivateKey.generate())
             made = dataclasses.replace(made, jwks=fields.get("jwks", jwks(self.keys[key])))
+        elif made.auth_method == "none":
+            self.public.add(key)
         else:
             self.secrets.setdefault(key, f"canary:+%/ü {self.env.random(256)}")
             known = SecretHash(secret_hash(self.secrets[key]))
@@ -182,6 +186,8 @@ class World:
 
     def logs_in(self, client: str) -> tuple[HeaderItems, tuple[tuple[str, str], ...]]:
         """What this client adds to a request to authenticate: header fields, and form fields."""
+        if client in self.public:
+            return (), (("client_id", client),)
         if client not in self.secrets:
             return (), (("client_assertion_type", assertion.TYPE), ("client_assertion", self.assertion(client)))
         if client == POST:
@@ -337,6 +343,7 @@ async def a_world(
     issuer: str = "https://as.example",
     asks: asking.Settings = asking.Settings(),
     tokens: TokenSettings = TokenSettings(),
+    authorize: AuthorizeSettings = AuthorizeSettings(),
     grants: tuple[Grant, ...] = GRANTS,
     drafts: frozenset[str] = frozenset({"txn-challenge"}),
     ways: tuple[Way, ...] = (),
@@ -345,7 +352,14 @@ async def a_world(
 ) -> AsyncIterator[World]:
     """A world over a store in memory, or in the SQLite file at `path`."""
     here = AuthorizationServer(
-        issuer=Issuer(issuer), grants=grants, methods=METHODS, ways=ways, tokens=tokens, asks=asks, drafts=drafts
+        issuer=Issuer(issuer),
+        grants=grants,
+        methods=METHODS,
+        ways=ways,
+        tokens=tokens,
+        asks=asks,
+        authorize=authorize,
+        drafts=drafts,
     )
     clock, signer, notify, policy = FixedClock(NOW), KeySigner(), QuietNotify(), OpenPolicy()
     env = Env(
@@ -378,6 +392,7 @@ def _into(lines: list[Mapping[str, object]]) -> Processor:
 
 async def peopled(world: World) -> None:
     """Alice and Bob, the pharmacy and the insurer with their keys, and a client of every sort."""
+    await world.add(own_resource(world.here.issuer.text))
     for login in ("alice", "bob"):
         await world.add(Person(key=login, login=login, name=login.title()))
     for api, name, scopes in (

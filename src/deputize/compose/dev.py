@@ -13,8 +13,16 @@ from typing import Any, Final
 from deputize.core.ports import Add, Change, Env, Record
 from deputize.core.wire import JsonObject
 from deputize.jose.keys import PrivateKey
-from deputize.oauth.client import Client, Person, Resource, SecretHash, secret_hash
-from deputize.oauth.grants import ciba, client_credentials, token_exchange, transaction
+from deputize.oauth.client import OWN_SCOPES, Client, Person, Resource, SecretHash, secret_hash
+from deputize.oauth.grants import (
+    authorization_code,
+    ciba,
+    client_credentials,
+    refresh_token,
+    token_exchange,
+    transaction,
+)
+from deputize.oauth.login import NONE
 from deputize.server.people import enrol
 
 PHARMACY: Final = "http://127.0.0.1:9420"
@@ -83,6 +91,7 @@ async def seed(env: Env, issuer: str, files: DevFiles, places: DevPlaces = DevPl
     for name in AGENTS:
         await _once(env, _agent(name, places.pharmacy, _jwks(gateway["agents"][name]["client_key"])))
     await _seed_tryable(env, issuer, files, places.pharmacy)
+    await _seed_apps(env, issuer, files, places.pharmacy)
     return people
 
 
@@ -159,6 +168,24 @@ async def _seed_tryable(env: Env, issuer: str, files: DevFiles, resource: str) -
             **common,
         ),
     )
+
+
+async def _seed_apps(env: Env, issuer: str, files: DevFiles, resource: str) -> None:
+    """Clients that people use in a browser: one on their own machine, and one that keeps a key."""
+    told = files.kept(
+        "apps", {"issuer": issuer, "native": "demo-app", "web": {"client_id": "demo-web", "key": _new_key()}}
+    )
+    common: dict[str, Any] = {
+        "grant_types": frozenset({authorization_code.TYPE, refresh_token.TYPE}),
+        "audiences": frozenset({resource, issuer}),
+        "scope": frozenset({READ, ORDER, *OWN_SCOPES}),
+        "redirect_uris": tuple(f"http://{host}/callback" for host in ("127.0.0.1", "[::1]", "localhost")),
+        "application_type": "native",
+    }
+    await _once(env, Client(key=told["native"], name="Demo app", auth_method=NONE, **common))
+    web = told["web"]
+    jwks = _jwks(web["key"])
+    await _once(env, Client(key=web["client_id"], name="Demo web", auth_method="private_key_jwt", jwks=jwks, **common))
 
 
 async def _once(env: Env, record: Record) -> None:

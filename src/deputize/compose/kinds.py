@@ -6,10 +6,12 @@ from deputize.adapters.keys_store import KeyRing
 from deputize.core.ports import Event, Notice, Record
 from deputize.oauth.asking import Ask, Turn
 from deputize.oauth.assertion import AssertionSeen
+from deputize.oauth.authorize import Begun
 from deputize.oauth.caller import CallSpent
 from deputize.oauth.client import Client, Person, Resource
 from deputize.oauth.dpop import ProofSeen
 from deputize.oauth.families import Family
+from deputize.oauth.grants.authorization_code import Code
 from deputize.oauth.grants.transaction import Presented
 from deputize.oauth.nonces import NonceSecret
 from deputize.oauth.standing import Standing
@@ -19,6 +21,7 @@ from deputize.server.session import Session
 
 KINDS: Final[tuple[type[Record], ...]] = (
     *(Client, Resource, Person, Password, Session, Throttle),
+    *(Begun, Code),
     *(Ask, Turn, Standing, Notice, Event),
     *(Family, Revoked, AssertionSeen, ProofSeen, Presented, CallSpent, NonceSecret),
     KeyRing,

@@ -19,13 +19,13 @@ from deputize.adapters.system import SystemClock, SystemRandom
 from deputize.compose.keys import signer_of
 from deputize.compose.kinds import KINDS
 from deputize.compose.settings import Settings
-from deputize.core.ports import Env, Store
+from deputize.core.ports import Add, Env, Store
 from deputize.core.rules import Fault
 from deputize.core.values import Issuer
 from deputize.core.wire import JsonObject
 from deputize.jose.x509 import Roots, pem_ders
 from deputize.oauth.certificate import Edge
-from deputize.oauth.client import Way
+from deputize.oauth.client import Way, own_resource
 from deputize.oauth.client_auth import METHODS, with_certificates
 from deputize.oauth.clients import document
 from deputize.oauth.grants import table
@@ -148,11 +148,13 @@ async def server_parts(settings: Settings) -> ServerParts:
         ways=_ways(settings, methods),
         tokens=settings.oauth.tokens,
         asks=settings.oauth.asking,
+        authorize=settings.oauth.authorize,
         refresh=settings.oauth.refresh,
         dpop=settings.oauth.dpop,
         drafts=settings.drafts_on,
     )
     edge = Edge.of(settings.server.proxies) if takes_certificates(settings) else None
     env = ports(await _store(settings), fetch=settings.adapters.fetch)
+    await env.store.commit(Add(own_resource(here.issuer.text)))  # False where it is there from an earlier start
     signer = await signer_of(settings.keys, env.store, env.clock)
     return ServerParts(here, replace(env, signer=signer), signer, edge)

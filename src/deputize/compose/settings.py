@@ -26,6 +26,7 @@ from deputize.oauth.certificate import Edge
 from deputize.oauth.clients.document import Settings as DocumentSettings
 from deputize.oauth.families import Settings as RefreshSettings
 from deputize.oauth.nonces import Settings as DpopSettings
+from deputize.oauth.requested import Settings as AuthorizeSettings
 from deputize.oauth.tokens import Settings as TokenSettings
 
 FILE: Final = Path("deputize.toml")
@@ -79,6 +80,7 @@ class OAuthSettings:
     clients: ClientsSettings = ClientsSettings()
     tokens: TokenSettings = TokenSettings()
     asking: AskSettings = AskSettings()
+    authorize: AuthorizeSettings = AuthorizeSettings()
     refresh: RefreshSettings = RefreshSettings()
     dpop: DpopSettings = DpopSettings()
 

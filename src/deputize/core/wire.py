@@ -254,7 +254,8 @@ class Form:
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, body: bytes) -> "Form":
+    def parse(cls, body: bytes, aside: set[str] | None = None) -> "Form":
+        """Read a form. Where `aside` is given, what is there twice is left out and noted in it, and not refused."""
         if len(body) > FORM_BYTES_MAX or body.count(b"&") >= FIELDS_MAX:
             SMALL.refuse("invalid_request")
         fields: dict[str, tuple[str, ...]] = {}
@@ -266,9 +267,12 @@ class Form:
             name, _, value = pair.partition(b"=")
             key, text = _decoded(name), _decoded(value)
             if key in fields and key not in REPEATABLE:
-                ONCE.refuse("invalid_request", parameter=key)
+                if aside is None:
+                    ONCE.refuse("invalid_request", parameter=key)
+                aside.add(key)
             fields[key] = (*fields.get(key, ()), text)
-        return cls({key: told for key, values in fields.items() if (told := tuple(filter(None, values)))})
+        kept = {key: tuple(filter(None, values)) for key, values in fields.items() if key not in (aside or ())}
+        return cls({key: told for key, told in kept.items() if told})
 
     def get(self, name: str) -> str | None:
         values = self.fields.get(name)

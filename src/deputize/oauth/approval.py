@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from deputize.core.ports import Change
 from deputize.core.values import ClientId, Instant, Secret, Subject
 from deputize.oauth.authority import Authority
 from deputize.oauth.delegation import Actor
@@ -16,10 +17,12 @@ class Approval:
 
     `standing` is the key of the Standing that it rests on: where that is taken back, what was issued ends. `txn`
     ties the token to one transaction. `issued_token_type` is told where the grant is an exchange. `auth_time` is
-    when the person was last seen, where one was; `allowed_at` when they allowed this, which may be earlier or, where an
-    earlier yes covered it, without them. `roots` are the tokens that this was derived from;
+    when the person was authenticated, where one was, `acr` and `amr` how; `allowed_at` when they allowed this, which
+    may be without them where an earlier yes covered it. `roots` are the tokens that this was derived from;
     `openid` says that an ID token belongs to the answer, `refreshable` that a refresh token may, for a client that is
-    registered for them; `refresh_token` is one that is to go along.
+    registered for them; `refresh_token` is one that is to go along. `whole` is what a refresh token stands for where
+    this is less; `nonce` goes into the ID token. `once` is committed with what is issued: where it fails, the grant
+    decides anew.
     """
 
     client: ClientId
@@ -30,8 +33,13 @@ class Approval:
     txn: str | None = None
     issued_token_type: str | None = None
     auth_time: Instant | None = None
+    acr: str | None = None
+    amr: tuple[str, ...] = ()
     allowed_at: Instant | None = None
     roots: tuple[str, ...] = ()
     openid: bool = False
     refreshable: bool = False
     refresh_token: Secret | None = None
+    whole: Authority | None = None
+    nonce: str | None = None
+    once: tuple[Change, ...] = ()

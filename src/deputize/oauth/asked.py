@@ -36,6 +36,9 @@ def allowed_scope(asked: frozenset[str] | None, client: Client, resource: Resour
 async def target(named: tuple[str, ...], client: Client, env: Env) -> Resource:
     """The one resource that a request leads to (RFC 8707): named, or the only one that the client may use."""
     names = set(named) if named else set(client.audiences)
+    if not named and len(names) > 1:  # who a person is, is not what a request leads to by itself
+        found = [await env.store.read(Resource, name) for name in names]
+        names -= {one.key for one in found if one is not None and one.own}
     if len(names) != 1:
         TARGET_NAMED.refuse("invalid_target", named=len(names))
     name = names.pop()

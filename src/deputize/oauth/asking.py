@@ -133,16 +133,9 @@ async def ask(wanted: Ask, settings: Settings, env: Env, *also: Change) -> Ask:
     Refuses with `access_denied` where the person has taken back what they once allowed this client.
     """
     now = env.clock()
-    person, client = Subject(wanted.person), ClientId(wanted.client)
-    verdict = await env.policy.may(
-        Question(does="ask", client=client, person=person, audience=wanted.wanted.audience, scope=wanted.wanted.scope)
-    )
-    if not verdict.allowed:
-        MAY_ASK.refuse("access_denied", because=verdict.because)
-    standing = await standings.find(person, client, env)
-    if standing is not None and standing.taken_back_at is not None:
-        standings.NOT_TAKEN_BACK.refuse("access_denied")
-    known = await env.store.read(Client, client)
+    person = Subject(wanted.person)
+    standing = await admitted(wanted, env)
+    known = await env.store.read(Client, wanted.client)
     earlier = standing.covering(wanted.wanted, known, now) if standing is not None and wanted.remember else None
     if standing is not None and earlier is not None:
         made = replace(wanted, state=Answered(now, earlier, person, standing.key, earlier=True))
@@ -162,6 +155,20 @@ async def ask(wanted: Ask, settings: Settings, env: Env, *also: Change) -> Ask:
     with suppress(Fault):  # the notice lies in the commit: who cannot be told now is told later
         await env.notify.tell(Notice(key="", person=person, about=made.page, at=now))
     return made
+
+
+async def admitted(wanted: Ask, env: Env) -> standings.Standing | None:
+    """How the person stands to the client that asks, where policy and person let it ask."""
+    person, client = Subject(wanted.person), ClientId(wanted.client)
+    verdict = await env.policy.may(
+        Question(does="ask", client=client, person=person, audience=wanted.wanted.audience, scope=wanted.wanted.scope)
+    )
+    if not verdict.allowed:
+        MAY_ASK.refuse("access_denied", because=verdict.because)
+    standing = await standings.find(person, client, env)
+    if standing is not None and standing.taken_back_at is not None:
+        standings.NOT_TAKEN_BACK.refuse("access_denied")
+    return standing
 
 
 def _next(turn: Turn | None, wanted: Ask) -> Add | Replace:

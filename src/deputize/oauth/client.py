@@ -5,12 +5,15 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from deputize.core.ports import Env, Record
 from deputize.core.values import Instant
 from deputize.core.wire import b64u, json_object
 from deputize.jose.keys import KeySet
+
+# What this server itself tells of a person, at its own UserInfo Endpoint.
+OWN_SCOPES: Final[Mapping[str, str]] = {"openid": "know who you are", "profile": "see your name"}
 
 
 def secret_hash(text: str) -> str:
@@ -59,8 +62,9 @@ class Client(Record):
     are thumbprints of those that it pinned, `certificate_bound` says that its tokens are bound to the certificate that
     it shows (RFC 8705).
     `redirect_uris` are where its answers may be sent, `application_type` is "native" for one on a person's own machine,
-    whose loopback ports float, and else "web". `how_known` is told to the person who is asked. `document` is there
-    where nobody registered the client, and its id is the URL of what it says of itself.
+    whose loopback ports float, and else "web". `pushes` says that its authorization requests are pushed, `signs` that
+    they are signed. `how_known` is told to the person who is asked. `document` is there where nobody registered the
+    client, and its id is the URL of what it says of itself.
     """
 
     kind: ClassVar[str] = "client"
@@ -79,6 +83,8 @@ class Client(Record):
     certificate_bound: bool = False
     redirect_uris: tuple[str, ...] = ()
     application_type: str = "web"
+    pushes: bool = False
+    signs: bool = False
     serves: str | None = None
     how_known: str = "registered by your administrator"
     disabled_at: Instant | None = None
@@ -106,14 +112,18 @@ class Way:
 class Resource(Record):
     """A protected resource that this server issues tokens for. `key` is its identifier (RFC 8707), the audience.
 
-    `scopes` maps each scope to words that follow "… wants to"; `jwks` holds the keys that it signs challenges with.
+    `scopes` maps each scope to words that follow "… wants to"; `default_scope` is what an authorization request without
+    a scope asks for (empty: all of them); `jwks` holds the keys that it signs challenges with. `own` says that it is
+    this server itself, at its UserInfo Endpoint.
     """
 
     kind: ClassVar[str] = "resource"
 
     name: str
     scopes: Mapping[str, str] = field(default_factory=dict)
+    default_scope: frozenset[str] = frozenset()
     jwks: str = '{"keys":[]}'
+    own: bool = False
     disabled_at: Instant | None = None
 
     @property
@@ -131,6 +141,11 @@ class Person(Record):
     login: str
     name: str
     disabled_at: Instant | None = None
+
+
+def own_resource(issuer: str) -> Resource:
+    """This server as a resource: tokens for its UserInfo Endpoint are for it."""
+    return Resource(key=issuer, name="this server", scopes=OWN_SCOPES, own=True)
 
 
 @lru_cache(maxsize=4096)  # a pure function of its text

@@ -15,7 +15,7 @@ from deputize.oauth.approval import Approval
 from deputize.oauth.authority import Authority
 from deputize.oauth.delegation import Actor
 from deputize.oauth.login import AuthenticatedClient
-from deputize.oauth.tokens import Revoked
+from deputize.oauth.tokens import NOT_REVOKED, Revoked
 
 PREFIX: Final = "rt_"
 GRACE_MAX: Final = Seconds(60)
@@ -51,7 +51,7 @@ class Family(Record):
     `sha256` is the hash of the live secret, `before` that of the one before it, first used at `rotated_at`.
     `lives_until` is when the family ends, used or not; the record's `expires_at` is when nobody could take one of its
     tokens for good any more. `jkt` is the DPoP key that it is bound to. A certificate is not kept here: the client
-    authenticates with it, and may renew it (RFC 8705, 6.3).
+    authenticates with it, and may renew it (RFC 8705, 6.3). `roots` are what it came of: where one is revoked, it ends.
     """
 
     kind: ClassVar[str] = "family"
@@ -70,8 +70,11 @@ class Family(Record):
     standing: str | None = None
     allowed_at: Instant | None = None
     auth_time: Instant | None = None
+    acr: str | None = None
+    amr: tuple[str, ...] = ()
     openid: bool = False
     jkt: str | None = None
+    roots: tuple[str, ...] = ()
 
     @property
     def root(self) -> str:
@@ -87,12 +90,13 @@ def begin(approval: Approval, jkt: str | None, settings: Settings, env: Env) -> 
     """A family for this approval, to be added before its first token goes out."""
     now = env.clock()
     secret, name = env.random(256), env.random(128)
-    lives_until = min(approval.authority.until, Instant(now + settings.life))
+    authority = approval.whole or approval.authority
+    lives_until = min(authority.until, Instant(now + settings.life))
     family = Family(
         key=name,
         client=approval.client,
         person=approval.subject or "",
-        authority=approval.authority,
+        authority=authority,
         sha256=_hash(secret),
         rotated_at=now,
         lives_until=lives_until,
@@ -102,8 +106,11 @@ def begin(approval: Approval, jkt: str | None, settings: Settings, env: Env) -> 
         standing=approval.standing,
         allowed_at=approval.allowed_at,
         auth_time=approval.auth_time,
+        acr=approval.acr,
+        amr=approval.amr,
         openid=approval.openid,
         jkt=jkt,
+        roots=approval.roots,
     )
     return family, Secret(f"{PREFIX}{name}.{secret}")
 
@@ -132,6 +139,9 @@ async def hold(text: str, client: AuthenticatedClient, settings: Settings, env: 
         KEY_SHOWN.refuse("invalid_grant")
     if family.ended_at is not None or now >= family.lives_until or now >= family.idle_until:
         LIVE.refuse("invalid_grant")
+    for root in family.roots:
+        if await env.store.read(Revoked, root) is not None:
+            NOT_REVOKED.refuse("invalid_grant")
     if not _is_live(family, secret) and not (is_of(family, secret) and now < family.rotated_at + settings.grace):
         # Who knows the name of a family got hold of one of its tokens: the thief, or the victim. Nobody can tell which.
         await end(family, "refresh_reuse", env)
@@ -182,6 +192,8 @@ def approval_of(family: Family) -> Approval:
         standing=family.standing,
         allowed_at=family.allowed_at,
         auth_time=family.auth_time,
+        acr=family.acr,
+        amr=family.amr,
         openid=family.openid,
-        roots=(family.root,),
+        roots=(*family.roots, family.root),
     )

@@ -15,9 +15,11 @@ from deputize.oauth.login import AuthenticatedClient
 class Grant:
     """A row. `parse` reads what this grant alone knows of; `approve` answers: may this client have it, and what?
 
-    The two agree on a type that the table cannot see.
+    The two agree on a type that the table cannot see. `public` says that a client that keeps no secret may use it, too:
+    what it shows then is worth something by itself.
     """
 
     type: str
     parse: Callable[[Form], Any]
     approve: Callable[[Any, AuthenticatedClient, Issuer, Env], Awaitable[Approval]]
+    public: bool = False

@@ -2,12 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from deputize.core.ports import Add, Append, Env
+from deputize.core.rules import Rule
 from deputize.core.values import ClientId, Issuer
 from deputize.core.wire import Form, Inbound
 from deputize.oauth.binding import BoundKey
 from deputize.oauth.client import Client
+
+NONE: Final = "none"  # the method of a public client: it says who it is, and keeps no secret to prove it
+
+CONFIDENTIAL = Rule("RFC 6749", "2.1", "Who uses this is a client that authenticates, and not a public one.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +27,11 @@ class AuthenticatedClient:
     @property
     def id(self) -> ClientId:
         return ClientId(self.client.key)
+
+    def hold_confidential(self) -> None:
+        """Hold that it has proven who it is: a public client has not."""
+        if self.method == NONE:
+            CONFIDENTIAL.refuse("unauthorized_client")
 
 
 @dataclass(frozen=True, slots=True)

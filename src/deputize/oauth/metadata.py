@@ -1,6 +1,6 @@
 """Authorization server and resource metadata, both ends, made from the tables."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 from deputize.core.values import Issuer, WebUrl
 from deputize.core.wire import JsonObject, Malformed
 from deputize.jose.algorithms import ALL
-from deputize.oauth import details
+from deputize.oauth import details, requested
 from deputize.oauth.clients import document
+from deputize.oauth.login import NONE
 from deputize.oauth.server import TOKEN_PATH, AuthorizationServer
 
 OAUTH_WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
@@ -20,8 +21,11 @@ TOKEN: Final = TOKEN_PATH
 JWKS: Final = "/jwks"
 INTROSPECTION: Final = "/introspect"
 REVOCATION: Final = "/revoke"
+AUTHORIZATION: Final = "/authorize"
+PAR: Final = "/par"
 BACKCHANNEL: Final = "/backchannel"
 TRANSACTION: Final = "/transaction"
+CODE: Final = "authorization_code"
 CIBA: Final = "urn:openid:params:grant-type:ciba"
 
 
@@ -38,6 +42,7 @@ def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset(
     at = here.issuer.at
     methods = [name for method in here.methods for name in method.names]
     algs = sorted(ALL)
+    has_code = any(grant.type == CODE for grant in here.grants)
     told: JsonObject = {
         "issuer": here.issuer.text,
         "token_endpoint": at(TOKEN),
@@ -45,14 +50,15 @@ def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset(
         "introspection_endpoint": at(INTROSPECTION),
         "revocation_endpoint": at(REVOCATION),
         "grant_types_supported": [grant.type for grant in here.grants],
-        "response_types_supported": [],
+        "response_types_supported": ["code"] if has_code else [],
         "dpop_signing_alg_values_supported": algs,
         "authorization_details_types_supported": [row.name for row in details.TYPES],
     }
     if signing:
         told["introspection_signing_alg_values_supported"] = sorted(signing)
     for endpoint in ("token", "introspection", "revocation"):
-        told[f"{endpoint}_endpoint_auth_methods_supported"] = methods
+        confidential = [name for name in methods if name != NONE]  # who keeps no secret is told nothing of tokens
+        told[f"{endpoint}_endpoint_auth_methods_supported"] = confidential if endpoint == "introspection" else methods
         if "private_key_jwt" in methods:
             told[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = algs
     if any(grant.type == CIBA for grant in here.grants):
@@ -61,11 +67,28 @@ def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset(
         told["backchannel_user_code_parameter_supported"] = False
         told["subject_types_supported"] = ["public"]  # it issues ID tokens, so it says what OpenID Discovery wants
         told["id_token_signing_alg_values_supported"] = sorted(signing)
+    if has_code:
+        told |= _of_authorization(here, at)
     if any(way.name == document.NAME for way in here.ways):
         told["client_id_metadata_document_supported"] = True
     if "txn-challenge" in here.drafts:
         told["transaction_authorization_endpoint"] = at(TRANSACTION)
     return told
+
+
+def _of_authorization(here: AuthorizationServer, at: Callable[[str], str]) -> JsonObject:
+    return {
+        "authorization_endpoint": at(AUTHORIZATION),
+        "authorization_response_iss_parameter_supported": True,
+        "code_challenge_methods_supported": ["S256"],
+        "response_modes_supported": list(requested.MODES),
+        "prompt_values_supported": sorted(requested.PROMPTS),
+        "pushed_authorization_request_endpoint": at(PAR),
+        "require_pushed_authorization_requests": here.authorize.pushed_only,
+        "claims_parameter_supported": False,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,  # none but those that we gave out ourselves (RFC 9126, 5)
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from deputize.core.values import Instant
 from deputize.oauth import details as kinds
 from deputize.oauth.asking import Ask, State
 from deputize.oauth.authority import Authority
-from deputize.oauth.client import Client, Resource
+from deputize.oauth.client import OWN_SCOPES, Client, Resource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +45,9 @@ def minutes(seconds: int) -> str:
     return f"{seconds} second{'s' if seconds != 1 else ''}"
 
 
-def _words_of(scope: frozenset[str], resources: tuple[Resource, ...]) -> tuple[str, ...]:
-    words = {name: text for resource in resources for name, text in resource.scopes.items()}
+def words_of(scope: frozenset[str], resources: tuple[Resource, ...]) -> tuple[str, ...]:
+    """Each of these, by name, in words that follow "to …"."""
+    words = {**OWN_SCOPES, **{name: text for resource in resources for name, text in resource.scopes.items()}}
     return tuple(words.get(name, f"use “{name}”") for name in sorted(scope))
 
 
@@ -54,9 +55,9 @@ def _in_words(authority: Authority, resources: tuple[Resource, ...]) -> tuple[tu
     """All that an authority lets a client do, each to follow "to …"; and where, unless details have said so."""
     said = [(detail.type, kinds.says(detail).wants) for detail in authority.details]
     speaking = tuple(wants for kind, wants in said if kind != kinds.HTTP_CALL)
-    scopes = _words_of(authority.scope, resources)
+    scopes = words_of(authority.scope, resources)
     wants = (*(speaking or tuple(wants for _, wants in said)), *scopes) or ("know who you are",)
-    names = " and ".join(resource.name for resource in resources)
+    names = " and ".join(resource.name for resource in resources if not resource.own)
     return wants, f" at {names}" if names and (scopes or not speaking) else ""
 
 
@@ -70,7 +71,7 @@ def reading(ask: Ask, client: Client, resources: tuple[Resource, ...]) -> Readin
     """Make the sentence: who wants what, from whom, how much, how often, for how long."""
     said = [kinds.says(detail) for detail in ask.wanted.details]
     wants, place = _in_words(ask.wanted, resources)
-    where = tuple(resource.name for resource in resources)
+    where = tuple(resource.name for resource in resources if not resource.own)
     often = "" if ask.wanted.scope else next((one.often for one in said if one.often), "")  # a scope is not used up
     length = minutes(max(0, (ask.wanted.until if ask.remember else ask.lives_until) - ask.created_at))
     limit = f"for {length}, or until you take it back" if ask.remember else f"within {length}"
@@ -82,7 +83,7 @@ def reading(ask: Ask, client: Client, resources: tuple[Resource, ...]) -> Readin
     facts.append(("How often", often or "as often as it needs in that time"))
     facts.append(("For how long", limit.removeprefix("for ")))
     if said and ask.wanted.scope:  # issued with the rest, so shown with the rest
-        facts.append(("And also", "; ".join(_words_of(ask.wanted.scope, resources))))
+        facts.append(("And also", "; ".join(words_of(ask.wanted.scope, resources))))
     return Reading(
         page=ask.page,
         sentence=sentence,

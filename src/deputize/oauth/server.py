@@ -11,6 +11,7 @@ from deputize.oauth.families import Settings as RefreshSettings
 from deputize.oauth.grant import Grant
 from deputize.oauth.login import AuthenticatedClient, Method
 from deputize.oauth.nonces import Settings as DpopSettings
+from deputize.oauth.requested import Settings as AuthorizeSettings
 from deputize.oauth.tokens import Settings as TokenSettings
 
 TOKEN_PATH: Final = "/token"  # noqa: S105 (a path)
@@ -32,6 +33,7 @@ class AuthorizationServer:
     ways: tuple[Way, ...] = ()
     tokens: TokenSettings = TokenSettings()
     asks: AskSettings = AskSettings()
+    authorize: AuthorizeSettings = AuthorizeSettings()
     refresh: RefreshSettings = RefreshSettings()
     dpop: DpopSettings = DpopSettings()
     drafts: frozenset[str] = field(default_factory=frozenset)
@@ -42,5 +44,7 @@ class AuthorizationServer:
             if grant.type == grant_type:
                 if grant_type not in client.client.grant_types:
                     GRANT_REGISTERED.refuse("unauthorized_client", grant_type=grant_type)
+                if not grant.public:
+                    client.hold_confidential()
                 return grant
         GRANT_KNOWN.refuse("unsupported_grant_type", grant_type=grant_type[:80])

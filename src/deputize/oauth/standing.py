@@ -22,6 +22,7 @@ class Standing(Record):
 
     `since` is when this standing began: what was issued before is dead, since it was taken back in between. `rests_on`
     stands for the client as it was then: where its own document has changed since, nothing of it covers anything.
+    `origins` are those that answers went to with the person's consent, in a browser.
     """
 
     kind: ClassVar[str] = "standing"
@@ -33,6 +34,7 @@ class Standing(Record):
     allowed: tuple[Authority, ...] = ()
     taken_back_at: Instant | None = None
     rests_on: str = ""
+    origins: frozenset[str] = frozenset()
 
     def covering(self, wanted: Authority, client: Client | None, now: Instant) -> Authority | None:
         """What is wanted, for as long as the longest remembered yes to it runs; None where none runs any more."""
@@ -70,21 +72,26 @@ def allowing(
     now: Instant,
     *,
     rests_on: str,
+    origin: str = "",
 ) -> Add | Replace:
     """Note a yes. Where all was taken back, nobody can say yes before the client is welcome again."""
     more = () if remembered is None else (remembered,)
+    origins = frozenset({origin} if origin else ())
     if standing is None:
         key = key_of(person, client)
-        return Add(Standing(key=key, person=person, client=client, since=now, allowed=more, rests_on=rests_on))
-    before = standing.allowed if standing.rests_on == rests_on else ()  # what was said to another is not said to this
+        made = Standing(key=key, person=person, client=client, since=now, allowed=more, rests_on=rests_on)
+        return Add(replace(made, origins=origins))
+    same = standing.rests_on == rests_on  # what was said to another is not said to this
+    before = standing.allowed if same else ()
     live = tuple(once for once in before if once.until > now and not (remembered and remembered.covers(once)))
-    after = replace(standing, allowed=(*live, *more)[-ALLOWED_MAX:], rests_on=rests_on)
+    origins |= standing.origins if same else frozenset()
+    after = replace(standing, allowed=(*live, *more)[-ALLOWED_MAX:], rests_on=rests_on, origins=origins)
     return Replace(standing, after)
 
 
 def take_back(standing: Standing, now: Instant) -> tuple[Replace, Append]:
     """Take everything back: each token that rests on it ends, and the client may not ask again until welcomed."""
-    after = replace(standing, allowed=(), taken_back_at=now)
+    after = replace(standing, allowed=(), taken_back_at=now, origins=frozenset())
     event = Event(key="", at=now, what="standing_taken_back", client=standing.client, person=standing.person)
     return Replace(standing, after), Append(event)
 

@@ -1,6 +1,7 @@
 """The pipeline with one hole; and the endpoints that begin what the token endpoint ends."""
 
 from dataclasses import replace
+from typing import Final
 
 from deputize.core.ports import Add, Env
 from deputize.core.rules import Fault
@@ -12,6 +13,8 @@ from deputize.oauth.grants import ciba, refresh_token, transaction
 from deputize.oauth.login import AuthenticatedClient
 from deputize.oauth.server import AuthorizationServer
 
+TRIES: Final = 20
+
 
 async def token(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObject:
     """POST /token (RFC 6749, 3.2)."""
@@ -20,8 +23,13 @@ async def token(request: Inbound, here: AuthorizationServer, env: Env) -> JsonOb
     grant = here.grant_for(form.one("grant_type"), client)
     question = grant.parse(form)
     tokens.check_bound(client.client, client.key)
-    approval = await grant.approve(question, client, here.issuer, env)
-    return await _issue(approval, client, here, env)
+    for _ in range(TRIES):
+        approval = await grant.approve(question, client, here.issuer, env)
+        members = await _issue(approval, client, here, env)
+        if members is not None:
+            return members
+        # Somebody else was faster with the same: the grant sees what has become of it, and decides anew.
+    raise Fault("this was used too often at once", retry=True)
 
 
 async def backchannel(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObject:
@@ -39,16 +47,23 @@ async def transaction_authorization(request: Inbound, here: AuthorizationServer,
     if isinstance(question, transaction.Begin):
         return await transaction.begin(question, client, here.issuer, here.asks, env)
     tokens.check_bound(client.client, client.key)
-    return await _issue(await transaction.collect(question, client, env), client, here, env)
+    members = await _issue(await transaction.collect(question, client, env), client, here, env)
+    if members is None:
+        raise Fault("there is a family of this name already")
+    return members
 
 
-async def _issue(approval: Approval, client: AuthenticatedClient, here: AuthorizationServer, env: Env) -> JsonObject:
+async def _issue(
+    approval: Approval, client: AuthenticatedClient, here: AuthorizationServer, env: Env
+) -> JsonObject | None:
+    """What is issued; None where what it was issued for was used at the same time, and by another."""
     family = None
     if approval.refreshable and refresh_token.TYPE in client.client.grant_types:
         family, first = families.begin(approval, client.key.jkt if client.key else None, here.refresh, env)
         approval = replace(approval, refresh_token=first, roots=(*approval.roots, family.root))
     response = await tokens.issue(approval, client.client, client.key, here.issuer, here.tokens, env)
-    # After all that may refuse, and before anybody has it.
-    if family is not None and not await env.store.commit(Add(family)):
-        raise Fault("there is a family of this name already")
+    # After all that may refuse, and before anybody has it: what is used up, and what comes of it, in one write.
+    changes = approval.once if family is None else (*approval.once, Add(family))
+    if changes and not await env.store.commit(*changes):
+        return None
     return response.members

@@ -14,7 +14,22 @@ from deputize.oauth.client_auth import authenticate
 from deputize.oauth.login import AuthenticatedClient
 from deputize.oauth.server import AuthorizationServer
 
-_TOLD = ("scope", "client_id", "exp", "iat", "sub", "aud", "iss", "jti", "cnf", "act", "authorization_details", "txn")
+_TOLD = (
+    "scope",
+    "client_id",
+    "exp",
+    "iat",
+    "sub",
+    "aud",
+    "iss",
+    "jti",
+    "cnf",
+    "act",
+    "authorization_details",
+    "txn",
+    "auth_time",
+    "acr",
+)
 
 
 TYP: Final = "token-introspection+jwt"
@@ -32,6 +47,7 @@ async def introspect(request: Inbound, here: AuthorizationServer, env: Env) -> J
     """POST /introspect. Whatever is wrong with the token, or if it is not the caller's affair: inactive, no more."""
     form = request.form()
     caller = await authenticate(request, form, here, env)
+    caller.hold_confidential()
     told = await _told_of(form, caller, here, env)
     if not _wants_signed(request.headers):
         return told

@@ -108,16 +108,7 @@ async def issue(
         claims["scope"] = scope_text(approval.authority.scope)
     if approval.authority.details:
         claims["authorization_details"] = [detail.members for detail in approval.authority.details]
-    if approval.actor is not None:
-        claims["act"] = approval.actor.claim()
-    if approval.standing is not None:
-        claims["grant_id"] = approval.standing
-    if approval.txn is not None:
-        claims["txn"] = approval.txn
-    if approval.auth_time is not None:
-        claims["auth_time"] = approval.auth_time
-    if approval.roots:
-        claims["roots"] = list(approval.roots)
+    claims |= _rests_on(approval)
     if key is not None:
         claims["cnf"] = key.claim()
     members: JsonObject = {
@@ -135,6 +126,20 @@ async def issue(
     if approval.issued_token_type is not None:
         members["issued_token_type"] = approval.issued_token_type
     return TokenResponse(members=members)
+
+
+def _rests_on(approval: Approval) -> JsonObject:
+    """What else is told of an approval: each claim that has something to say."""
+    told: JsonObject = {
+        "act": approval.actor.claim() if approval.actor else None,
+        "grant_id": approval.standing,
+        "txn": approval.txn,
+        "auth_time": approval.auth_time,
+        "acr": approval.acr,
+        "amr": list(approval.amr) or None,
+        "roots": list(approval.roots) or None,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 async def check(
@@ -155,7 +160,10 @@ def check_bound(client: Client, key: BoundKey | None) -> None:
 
 
 async def _id_token(approval: Approval, claims: JsonObject, env: Env) -> str:
-    told: JsonObject = {name: claims[name] for name in ("iss", "sub", "iat", "exp", "auth_time") if name in claims}
+    names = ("iss", "sub", "iat", "exp", "auth_time", "acr", "amr")
+    told: JsonObject = {name: claims[name] for name in names if name in claims}
+    if approval.nonce is not None:
+        told["nonce"] = approval.nonce
     return await mint({**told, "aud": approval.client}, "JWT", env)
 
 
@@ -293,7 +301,7 @@ async def read(compact: str, issuer: Issuer, env: Env, *, error: str) -> Token:
 def _token(verified: jwt.VerifiedJwt, error: str) -> Token:
     claims = verified.claims
     aud, scope, roots, txn = claims["aud"], claims.get("scope", ""), claims.get("roots", ()), claims.get("txn")
-    standing = claims.get("grant_id")
+    standing, acr, amr = claims.get("grant_id"), claims.get("acr"), claims.get("amr")
     subject, client = Subject(verified.text("sub")), ClientId(verified.text("client_id"))
     actor: Actor | None = from_claim(claims.get("act"), error=error)
     issued_at = verified.instant("iat")
@@ -310,6 +318,8 @@ def _token(verified: jwt.VerifiedJwt, error: str) -> Token:
         standing=standing if isinstance(standing, str) else None,
         txn=txn if isinstance(txn, str) else None,
         auth_time=verified.instant("auth_time") if "auth_time" in claims else None,
+        acr=acr if isinstance(acr, str) else None,
+        amr=tuple(str(method) for method in amr) if isinstance(amr, list | tuple) else (),
     )
     return Token(
         jti=verified.text("jti"),

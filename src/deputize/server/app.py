@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from deputize.core.ports import Env
 from deputize.core.rules import Fault, Refusal
 from deputize.core.wire import Inbound, JsonObject, Outbound, b64u, json_bytes
-from deputize.oauth import metadata, nonces, token_endpoint, token_status
+from deputize.oauth import authorize, metadata, nonces, token_endpoint, token_status
 from deputize.oauth.certificate import Edge
 from deputize.oauth.client import Client
 from deputize.oauth.server import AuthorizationServer
@@ -22,9 +22,11 @@ ENDPOINTS: Final[dict[str, Endpoint]] = {
     metadata.TOKEN: token_endpoint.token,
     metadata.INTROSPECTION: token_status.introspect,
     metadata.REVOCATION: token_status.revoke,
+    metadata.PAR: authorize.push,
     metadata.BACKCHANNEL: token_endpoint.backchannel,
     metadata.TRANSACTION: token_endpoint.transaction_authorization,
 }
+CREATED: Final = 201
 _REFUSED_OUTRIGHT: Final = {"access_denied": 403}
 STATUSES: Final[dict[str, dict[str, int]]] = {metadata.BACKCHANNEL: _REFUSED_OUTRIGHT}
 
@@ -38,6 +40,8 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
     off = set() if "txn-challenge" in here.drafts else {metadata.TRANSACTION}
     if not any(grant.type == metadata.CIBA for grant in here.grants):
         off.add(metadata.BACKCHANNEL)
+    if not any(grant.type == metadata.CODE for grant in here.grants):
+        off.add(metadata.PAR)
     endpoints = {
         path + name: (endpoint, here.issuer.at(name), STATUSES.get(name, {}))
         for name, endpoint in ENDPOINTS.items()
@@ -123,7 +127,7 @@ async def _protocol(
         return Outbound(status=200, headers=(("cache-control", "no-store"), ("x-content-type-options", "nosniff")))
     if isinstance(members, token_status.Signed):
         return http.answered_signed(members.compact, token_status.TYP)
-    return http.answered(members)
+    return http.answered(members, status=CREATED if url.endswith(metadata.PAR) else 200)
 
 
 async def _with_nonce(answer: Outbound, here: AuthorizationServer, env: Env) -> Outbound:

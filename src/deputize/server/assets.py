@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 _TYPES: Final = {
     "deputize.css": "text/css; charset=utf-8",
     "htmx.min.js": "text/javascript; charset=utf-8",
+    "onward.js": "text/javascript; charset=utf-8",
     "badge.svg": "image/svg+xml",
 }
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from jinja2 import Environment
 from starlette.exceptions import HTTPException
@@ -132,6 +132,11 @@ class Frame:
     def to(self, path: str) -> Response:
         """Go on to another page of ours; the path alone, so that no host comes from a request."""
         return Response(status_code=303, headers={**PERSONAL, "Location": self.base + path})
+
+    def to_sign_in(self, onward: str, *, again: bool = False, login: str = "") -> Response:
+        """Have somebody sign in, and then go on; `again` also where somebody is, `login` is who it may be."""
+        told = {"next": onward, **({"again": "1"} if again else {}), **({"login_hint": login} if login else {})}
+        return self.to(f"/sign-in?{urlencode(told)}")
 
     def with_cookie(self, answer: Response, value: str) -> Response:
         answer.headers["Set-Cookie"] = self.cookie.carrying(value, self.settings.life)

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from deputize.core.ports import Env, Record
 from deputize.core.rules import Fault, Refusal
 from deputize.core.values import ClientId
-from deputize.oauth import asking
+from deputize.oauth import asking, metadata
 from deputize.oauth import reading as readings
 from deputize.oauth import standing as standings
 from deputize.oauth.asking import Ask
@@ -20,6 +20,7 @@ from deputize.oauth.client import Client, Resource
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.standing import Standing
 from deputize.server import http, people, refusals, session, views
+from deputize.server.authorizing import Authorizing
 from deputize.server.frame import Frame, SignedIn, SignedOut, Visitor, onward_of, retry_after
 from deputize.server.people import Hashing
 from deputize.server.people import Settings as PeopleSettings
@@ -44,6 +45,7 @@ def pages(here: AuthorizationServer, env: Env, settings: PageSettings = PageSett
     """All pages of this server, as one application."""
     frame = Frame.of(here.issuer, env, settings.session)
     site = Pages(frame, settings, Hashing(settings.people))
+    door = Authorizing(frame, here)
     routes = (
         ("GET", "/", site.home),
         ("GET", "/sign-in", site.sign_in_form),
@@ -57,6 +59,10 @@ def pages(here: AuthorizationServer, env: Env, settings: PageSettings = PageSett
         ("GET", "/agents", site.agents),
         ("POST", "/agents/{client:path}/take-back", site.take_back),
         ("POST", "/agents/{client:path}/welcome", site.welcome),
+        ("GET", metadata.AUTHORIZATION, door.begin),
+        ("POST", metadata.AUTHORIZATION, door.begin_posted),
+        ("GET", metadata.AUTHORIZATION + "/{key}", door.page),
+        ("POST", metadata.AUTHORIZATION + "/{key}", door.answer),
         ("GET", "/static/{name}", frame.asset),
     )
     app = Starlette(
@@ -106,10 +112,10 @@ class Pages:
     async def sign_in_form(self, request: Request) -> Response:
         visitor = await self.frame.visitor(request)
         onward = onward_of(request.query_params.get("next", ""))
-        if visitor.person is not None:
+        if visitor.person is not None and request.query_params.get("again") != "1":
             return self.frame.to(onward)
         value = visitor.cookie or session.fresh_value(self.env)
-        answer = self._sign_in(value, onward)
+        answer = self._sign_in(value, onward, login=request.query_params.get("login_hint", ""))
         return answer if visitor.cookie else self.frame.with_cookie(answer, value)
 
     def _sign_in(self, value: str, onward: str, *, status: int = 200, login: str = "", problem: str = "") -> Response:

@@ -73,6 +73,26 @@ def refusal_view(status: int) -> RefusalView:
     return REFUSALS.get(status) or REFUSALS[500 if status >= 500 else 400]
 
 
+UNANSWERABLE: Final = RefusalView(
+    status=400,
+    title="This cannot be answered",
+    says="The app that sent you here asked in a way that is not safe to answer, so nothing was sent back to it. If you "
+    "trust it, tell whoever makes it what was found wrong:",
+)
+ANSWERED: Final = RefusalView(
+    status=409,
+    title="This was already answered, or its time is over",
+    says="Nothing more has happened. If you still want to go on, go back to the app and start there again.",
+)
+TAKEN_BACK: Final = RefusalView(
+    status=403,
+    title="This cannot be allowed at the moment",
+    says="You have taken back what this app may do. To allow it anything, first let it ask again under My agents.",
+    link="/agents",
+    link_says="Go to My agents",
+)
+
+
 def taken_back_view(who: str) -> RefusalView:
     """The person wants to allow what they have stopped."""
     return RefusalView(

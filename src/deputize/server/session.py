@@ -10,6 +10,7 @@ from deputize.core.ports import Add, Append, Change, Env, Event, Record, Replace
 from deputize.core.rules import Fault, Rule
 from deputize.core.values import Instant, Issuer, Seconds
 from deputize.core.wire import Headers, b64u
+from deputize.oauth.authentication import Authentication
 from deputize.oauth.client import Person
 
 FROM_OUR_PAGE = Rule("Deputize", "pages", "A form comes from a page of this server, as the browser itself says.")
@@ -44,6 +45,11 @@ class Session(Record):
     started_at: Instant
     seen_at: Instant
     ended_at: Instant | None = None
+
+    @property
+    def authentication(self) -> Authentication:
+        """How and when who is signed in was authenticated."""
+        return Authentication(at=self.started_at, session=self.key)
 
     def is_alive(self, settings: Settings, now: Instant) -> bool:
         return self.ended_at is None and now < min(self.seen_at + settings.idle, self.started_at + settings.life)

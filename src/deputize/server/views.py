@@ -327,4 +327,4 @@ class SignInView:
 
 
 # Where a sign-in may lead: each page of ours by its path, and nothing that a browser could read as another place.
-ONWARD: Final = re.compile(r"/(inbox|agents|asks/[A-Za-z0-9_-]{1,128})")
+ONWARD: Final = re.compile(r"/(inbox|agents|(asks|authorize)/[A-Za-z0-9_-]{1,128})")

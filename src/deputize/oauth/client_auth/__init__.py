@@ -9,11 +9,16 @@ from deputize.jose.x509 import Roots
 from deputize.oauth import assertion, certificate, clients, dpop, nonces
 from deputize.oauth.binding import BoundKey
 from deputize.oauth.client import Client, SecretHash
-from deputize.oauth.client_auth import mtls, private_key_jwt, secret
+from deputize.oauth.client_auth import mtls, private_key_jwt, public, secret
 from deputize.oauth.login import AuthenticatedClient, Method, proven
 from deputize.oauth.server import AuthorizationServer
 
-METHODS: Final[tuple[Method, ...]] = (private_key_jwt.METHOD, secret.BASIC_METHOD, secret.POST_METHOD)
+METHODS: Final[tuple[Method, ...]] = (
+    private_key_jwt.METHOD,
+    secret.BASIC_METHOD,
+    secret.POST_METHOD,
+    public.METHOD,
+)
 
 
 def with_certificates(roots: Roots | None) -> tuple[Method, ...]:

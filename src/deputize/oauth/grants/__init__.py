@@ -4,12 +4,18 @@ from typing import Final
 
 from deputize.oauth import families
 from deputize.oauth.grant import Grant
-from deputize.oauth.grants import ciba, client_credentials, refresh_token, token_exchange
+from deputize.oauth.grants import authorization_code, ciba, client_credentials, refresh_token, token_exchange
 
 
 def table(refresh: families.Settings) -> tuple[Grant, ...]:
     """All rows, each made with its settings."""
-    return (client_credentials.GRANT, ciba.GRANT, token_exchange.GRANT, refresh_token.grant(refresh))
+    return (
+        authorization_code.GRANT,
+        client_credentials.GRANT,
+        ciba.GRANT,
+        token_exchange.GRANT,
+        refresh_token.grant(refresh),
+    )
 
 
 GRANTS: Final[tuple[Grant, ...]] = table(families.Settings())

@@ -71,6 +71,7 @@ async def begin(request: Begin, client: AuthenticatedClient, settings: asking.Se
     """Ask the person; the acknowledgement."""
     if TYPE not in client.client.grant_types:
         REGISTERED.refuse("unauthorized_client")
+    client.hold_confidential()
     resource = await target(request.resources, client.client, env)
     scope = allowed_scope(request.scope, client.client, resource)
     person: Person | None = await asking.person_hinted(request.login_hint, env)

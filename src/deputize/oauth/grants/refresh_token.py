@@ -58,4 +58,4 @@ def grant(settings: families.Settings) -> Grant:
             # Somebody else was faster with the same token: it is a used one now, and is judged as such.
         raise Fault("the token was used too often at once", retry=True)
 
-    return Grant(TYPE, parse, approve)
+    return Grant(TYPE, parse, approve, public=True)

@@ -64,6 +64,7 @@ def parse(form: Form) -> Begin | Poll:
 def _hold_registered(client: AuthenticatedClient) -> None:
     if DOOR not in client.client.grant_types:
         REGISTERED.refuse("unauthorized_client")
+    client.hold_confidential()
 
 
 async def begin(
