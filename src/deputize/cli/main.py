@@ -216,6 +216,59 @@ def client_secret_rotate(
     err.print(f"It is shown this once. The secret before works for {overlap} longer.", markup=False)
 
 
+@client_app.command("lint")
+def client_lint(
+    what: Annotated[str, typer.Argument(help="The URL that is the client_id, or a file.", metavar="URL|FILE")],
+    at: Annotated[str, typer.Option(help="The URL that the file is for (default: its client_id).")] = "",
+    allow: Annotated[
+        list[str] | None, typer.Option(help="An origin inside that may be asked, such as https://app.lab.example:8443.")
+    ] = None,
+    ca_file: Annotated[str, typer.Option(help="A file of certificate authorities to trust beside the system's.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Hold a client's own document against the draft. Exit code 1 where a server would refuse it."""
+    from deputize.cli.documents import lint
+
+    told = lint(what, at=at, allow=tuple(allow or ()), ca_file=ca_file)
+    if as_json:
+        _say(told.as_json())
+    for line in () if as_json else told.lines():
+        out.print(line, markup=False)
+    if not told.ok:
+        raise typer.Exit(1)
+
+
+@client_app.command("publish")
+def client_publish(
+    url: Annotated[str, typer.Argument(help="Where the document will lie: the client_id.")],
+    name: Annotated[str, typer.Option(help="What the client calls itself.")],
+    redirect_uri: Annotated[list[str] | None, typer.Option(help="Where answers may be sent; may be repeated.")] = None,
+    grant: Annotated[list[str] | None, typer.Option(help="A grant type; may be repeated.")] = None,
+    scope: Annotated[str, typer.Option(help="The scope that it will ask for.")] = "",
+    public: Annotated[bool, typer.Option("--public", help="It keeps no key: whoever says so is it.")] = False,
+    folder: Annotated[Path, typer.Option(help="What goes to the web; the key lies beside it.")] = Path("public"),
+    as_json: AsJson = False,
+) -> None:
+    """Write a client's own document, to be put on the web, and the key that goes with it."""
+    from deputize.cli.documents import Wanted, publish
+
+    wanted = Wanted(
+        url=url,
+        name=name,
+        redirect_uris=tuple(redirect_uri or ()),
+        grant_types=tuple(grant or ("authorization_code", "refresh_token")),
+        scope=scope,
+        public=public,
+    )
+    made = publish(wanted, folder)
+    if as_json:
+        _say({"document": str(made.document), "key": str(made.key) if made.key else None, "members": made.members})
+        return
+    out.print(f"{made.document}: put it at {url}, as application/json, without redirects", markup=False)
+    if made.key:
+        out.print(f"{made.key}: the client's key; keep it from everybody else", markup=False)
+
+
 @db_app.command("status")
 def db_status(config: ConfigFile = None, dev: Dev = False, as_json: AsJson = False) -> None:
     """Say how the database stands to this program; change nothing. Exit code 1 where the two do not fit."""

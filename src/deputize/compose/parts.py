@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from deputize.adapters.guarded_fetch import CONFIGURED_ONLY, GuardedFetch
-from deputize.adapters.guarded_fetch import Settings as FetchSettings
+from deputize.adapters.guarded_fetch import GuardedFetch
 from deputize.adapters.keys_signer import RingSigner
 from deputize.adapters.memory import MemoryStore
 from deputize.adapters.notify import ConsoleNotify
@@ -19,7 +18,7 @@ from deputize.adapters.system import SystemClock, SystemRandom
 from deputize.compose.keys import signer_of
 from deputize.compose.kinds import KINDS
 from deputize.compose.settings import Settings
-from deputize.core.ports import Add, Env, Store
+from deputize.core.ports import Add, Env, Fetch, Store
 from deputize.core.rules import Fault
 from deputize.core.values import Issuer
 from deputize.core.wire import JsonObject
@@ -53,15 +52,13 @@ def local_env(path: str | Path, *, allowed_origins: frozenset[str] = frozenset()
     return ports(SqliteStore(Path(path)), allowed_origins=allowed_origins)
 
 
-def ports(
-    store: Store, *, allowed_origins: frozenset[str] = frozenset(), fetch: FetchSettings = CONFIGURED_ONLY
-) -> Env:
-    """The ports around a store; no keys."""
+def ports(store: Store, *, allowed_origins: frozenset[str] = frozenset(), fetch: Fetch | None = None) -> Env:
+    """The ports around a store; no keys. Where no `fetch` is given, it reaches `allowed_origins` only."""
     return Env(
         clock=SystemClock(),
         random=SystemRandom(),
         store=store,
-        fetch=GuardedFetch(allowed_origins, fetch),
+        fetch=fetch or GuardedFetch(allowed_origins),
         signer=NoSigner(),
         notify=ConsoleNotify(),
         policy=SettingsPolicy(),
@@ -154,7 +151,7 @@ async def server_parts(settings: Settings) -> ServerParts:
         drafts=settings.drafts_on,
     )
     edge = Edge.of(settings.server.proxies) if takes_certificates(settings) else None
-    env = ports(await _store(settings), fetch=settings.adapters.fetch)
+    env = ports(await _store(settings), fetch=GuardedFetch(settings=settings.adapters.fetch))
     await env.store.commit(Add(own_resource(here.issuer.text)))  # False where it is there from an earlier start
     signer = await signer_of(settings.keys, env.store, env.clock)
     return ServerParts(here, replace(env, signer=signer), signer, edge)

@@ -73,6 +73,7 @@ BOTH_METHODS = Rule(
 )
 STABLE = Rule(SPEC, "Client Identifier URL", "The path of the client id is more than a slash.")
 NAMED = Rule("MCP authorization 2026-07-28", "Client ID Metadata Documents", "The document has a client_name.")
+CACHED = Rule(SPEC, "Metadata Caching", "The answer says for how long the document may be kept.")
 MEMBERS = Rule("RFC 7591", "2", "Each grant type has the response type that goes with it.")
 
 _SHARED: Final = re.compile(r"client_secret_.*|.*_(?:secret|hmac|symmetric).*")

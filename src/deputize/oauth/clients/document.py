@@ -83,7 +83,8 @@ def way(settings: Settings, methods: frozenset[str]) -> Way:
     return Way(name=NAME, find=Documents(settings, methods).find)
 
 
-def _public_keys(jwks: JsonObject) -> str:
+def public_keys(jwks: JsonObject) -> str:
+    """The text of a set of public keys. Raises Malformed where one is not, or none can be used."""
     entries = jwks.get("keys")
     if not isinstance(entries, list) or any(isinstance(entry, dict) and holds_secret(entry) for entry in entries):
         raise Malformed("keys that are not public")
@@ -105,7 +106,7 @@ class Documents:
 
     settings: Settings
     methods: frozenset[str]
-    _keys: Published[str] = field(default_factory=lambda: Published(read=_public_keys, bytes_max=64 * 1024))
+    _keys: Published[str] = field(default_factory=lambda: Published(read=public_keys, bytes_max=64 * 1024))
     _minute: int = 0
     _unknown: int = 0
     _looks: dict[str, int] = field(default_factory=dict)
