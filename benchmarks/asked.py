@@ -26,6 +26,11 @@ def _request(server: Server, line: str, headers: dict[str, str], body: bytes = b
     return ("\r\n".join(head) + "\r\n\r\n").encode() + body
 
 
+def posted(server: Server, path: str, headers: dict[str, str], body: bytes) -> bytes:
+    """One POST of a form."""
+    return _request(server, f"POST {path}", headers, body)
+
+
 def with_secret(server: Server, clients: Clients, *, resource: str = "") -> bytes:
     form = {"grant_type": "client_credentials", "scope": clients.scope}
     if resource:

@@ -7,6 +7,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, cast
 
 import uvloop
@@ -14,6 +15,8 @@ import uvloop
 CONNECTIONS: Final = 32
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)\r\n")
 _GOOD: Final = b"HTTP/1.1 200"
+
+Learn = Callable[[bytes], None]
 
 
 class WentWrong(Exception):
@@ -41,8 +44,11 @@ class Round:
 class _Asker(asyncio.Protocol):
     """One connection. Answers have a length and come one at a time; the next request goes out at once."""
 
-    def __init__(self, requests: Iterator[bytes], waits: "array[float]", done: "asyncio.Future[None]") -> None:
+    def __init__(
+        self, requests: Iterator[bytes], waits: "array[float]", done: "asyncio.Future[None]", learn: Learn | None
+    ) -> None:
         self._requests = requests
+        self._learn = learn
         self._wait = waits.append
         self._done = done
         self._buffer = b""
@@ -87,6 +93,8 @@ class _Asker(asyncio.Protocol):
             self._buffer = data
             return
         self._wait(time.perf_counter() - self._sent_at)
+        if self._learn is not None:
+            self._learn(data)
         self._buffer = b""
         self._needed = 0
         self._next()
@@ -106,12 +114,15 @@ def _nowhere(_: bytes) -> None:
     """Before there is a connection."""
 
 
-def run(port: int, requests: Iterable[bytes], *, connections: int = CONNECTIONS) -> Round:
-    """Send all requests, over so many connections at once. Raises WentWrong at any answer but 200."""
-    return uvloop.run(_run(port, iter(requests), connections))
+def run(port: int, requests: Iterable[bytes], *, connections: int = CONNECTIONS, learn: Learn | None = None) -> Round:
+    """Send all requests, over so many connections at once. Raises WentWrong at any answer but 200.
+
+    `learn` is told each answer before the next request is taken, which may so be made from an answer.
+    """
+    return uvloop.run(_run(port, iter(requests), connections, learn))
 
 
-async def _run(port: int, requests: Iterator[bytes], connections: int) -> Round:
+async def _run(port: int, requests: Iterator[bytes], connections: int, learn: Learn | None) -> Round:
     loop = asyncio.get_running_loop()
     waits = array("d")
     done: list[asyncio.Future[None]] = [loop.create_future() for _ in range(connections)]
@@ -120,7 +131,7 @@ async def _run(port: int, requests: Iterator[bytes], connections: int) -> Round:
     try:
         begun = time.perf_counter()
         for future in done:
-            await loop.create_connection(lambda future=future: _Asker(requests, waits, future), "127.0.0.1", port)  # type: ignore[misc]
+            await loop.create_connection(partial(_Asker, requests, waits, future, learn), "127.0.0.1", port)
         await asyncio.gather(*done)
         ended = time.perf_counter()
     finally:
