@@ -1,119 +1,166 @@
-"""A worker that tries to spend what others try to spend: `python -m tests.slow.racing PLACE KIND SEED`."""
+"""A worker of a server that others are workers of, too: `python -m tests.slow.racing PLACE KIND SEED KEY`.
+
+It is the whole server but for the socket: each attempt is a request that goes through the application.
+"""
 
 import asyncio
 import json
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import structlog
 
 from deputize.adapters.stores import open_store
-from deputize.core.ports import Add, Append, Change, Event, Record, Replace
-from deputize.core.values import ClientId, Instant
-from deputize.oauth.asking import Answered, Ask, Collected
-from deputize.oauth.assertion import AssertionSeen
+from deputize.compose.kinds import KINDS
+from deputize.compose.parts import ports
+from deputize.core.ports import Env, Record
+from deputize.core.values import Instant, Issuer
+from deputize.core.wire import json_bytes
+from deputize.jose.keys import PrivateKey
+from deputize.oauth import assertion
+from deputize.oauth.asking import Answered, Ask
 from deputize.oauth.authority import Authority
-from deputize.oauth.families import Family
+from deputize.oauth.client import Client, Person, Resource, SecretHash, secret_hash
+from deputize.oauth.client_auth import METHODS
+from deputize.oauth.families import PREFIX, Family
+from deputize.oauth.grants import GRANTS, ciba, client_credentials, refresh_token
+from deputize.oauth.server import AuthorizationServer
+from deputize.server.app import protocol_app
+from deputize.server.http import Asgi
+from tests.support.asgi import request
+from tests.support.cast import KeySigner, jwks
+from tests.support.world import basic
 
-NOW = Instant(1_800_000_000)
-LATER = Instant(2_000_000_000)
-AUTHORITY = Authority(audience=frozenset({"https://pharmacy.example"}), scope=frozenset({"reorder"}), until=LATER)
-EACH = 2  # attempts of one worker at one thing
+ISSUER: Final = Issuer("https://as.example")
+API: Final = "https://pharmacy.example"
+WITH_KEY, WITH_SECRET, SECRET = "bot-with-key", "bot-with-secret", "what only the bot knows"
+EACH: Final = 2  # attempts of one worker at one thing
+LIFE: Final = 24 * 3600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Code(Record):
-    """Like an authorization code: looked up by its hash, and spent once, in the commit of what it buys."""
+def people(key: PrivateKey) -> tuple[Record, ...]:
+    """Who has to be there, whatever is raced for."""
+    common: dict[str, Any] = {
+        "grant_types": frozenset({client_credentials.GRANT.type, refresh_token.TYPE, ciba.TYPE}),
+        "audiences": frozenset({API}),
+        "scope": frozenset({"reorder"}),
+    }
+    secrets = (SecretHash(secret_hash(SECRET)),)
+    return (
+        Resource(key=API, name="Pharmacy", scopes={"reorder": "reorder"}),
+        Person(key="alice", login="alice", name="Alice"),
+        Client(key=WITH_KEY, name="A bot", auth_method="private_key_jwt", jwks=jwks(key), **common),
+        Client(key=WITH_SECRET, name="A bot", auth_method="client_secret_basic", secrets=secrets, **common),
+    )
 
-    kind: ClassVar[str] = "code_like"
 
-    client: str
-    spent_at: Instant | None = None
-
-
-def a_family(key: str) -> Family:
+def a_family(item: int, now: Instant) -> Family:
     return Family(
-        key=key,
-        expires_at=LATER,
-        client=ClientId("bot"),
+        key=f"item{item}",
+        expires_at=Instant(now + LIFE),
+        client=WITH_SECRET,
         person="alice",
-        authority=AUTHORITY,
-        sha256="first",
-        rotated_at=NOW,
-        lives_until=LATER,
-        idle_until=LATER,
+        authority=_authority(now),
+        sha256=secret_hash("first"),
+        rotated_at=now,
+        lives_until=Instant(now + LIFE),
+        idle_until=Instant(now + LIFE),
+        allowed_at=now,
     )
 
 
-def an_ask(key: str) -> Ask:
+def an_ask(item: int, now: Instant) -> Ask:
     return Ask(
-        key=key,
-        expires_at=LATER,
-        client=ClientId("bot"),
+        key=f"item{item}",
+        expires_at=Instant(now + LIFE),
+        client=WITH_SECRET,
         person="alice",
-        page=key,
-        door="ciba",
-        wanted=AUTHORITY,
-        created_at=NOW,
-        lives_until=LATER,
-        state=Answered(NOW, AUTHORITY, "page"),
+        page=f"page{item}",
+        door=ciba.TYPE,
+        wanted=_authority(now),
+        created_at=now,
+        lives_until=Instant(now + LIFE),
+        state=Answered(now, _authority(now), "alice"),
+        remember=True,
     )
 
 
-def _spent(item: int, by: str) -> Append:
-    return Append(Event(key="", at=NOW, what="spent", client=by, told={"item": str(item)}))
+def _authority(now: Instant) -> Authority:
+    return Authority(audience=frozenset({API}), scope=frozenset({"reorder"}), until=Instant(now + LIFE))
 
 
-def jti(item: int, by: str) -> tuple[Change, ...]:
-    return Add(AssertionSeen(key=f"item{item}", expires_at=LATER)), _spent(item, by)
+FIRST: Final[dict[str, Callable[[int, Instant], Record]]] = {"refresh": a_family, "ask": an_ask}
 
 
-def refresh(item: int, by: str) -> tuple[Change, ...]:
-    old = a_family(f"item{item}")
-    mark = Add(AssertionSeen(key=f"{by} at {item}", expires_at=LATER))
-    return mark, Replace(old, replace(old, sha256=by, before=old.sha256)), _spent(item, by)
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The application, and what it takes to ask it as one of the bots."""
+
+    app: Asgi
+    env: Env
+    key: PrivateKey
+
+    async def jti(self, item: int) -> bool:
+        """RC-03: the same assertion, by whomever it is shown."""
+        now = self.env.clock()
+        compact = assertion.make(WITH_KEY, self.key, audience=ISSUER.text, jti=f"item{item}", now=now)
+        return await self._is_told(
+            grant_type=client_credentials.GRANT.type,
+            client_assertion_type=assertion.TYPE,
+            client_assertion=compact,
+        )
+
+    async def refresh(self, item: int) -> bool:
+        """RC-02."""
+        return await self._is_told(grant_type=refresh_token.TYPE, refresh_token=f"{PREFIX}item{item}.first")
+
+    async def ask(self, item: int) -> bool:
+        """RC-04."""
+        return await self._is_told(grant_type=ciba.TYPE, auth_req_id=f"item{item}")
+
+    async def _is_told(self, **form: str) -> bool:
+        headers = [("content-type", "application/x-www-form-urlencoded")]
+        if "client_assertion" not in form:
+            headers.append(("authorization", basic(WITH_SECRET, SECRET)))
+        answer = await request(self.app, "POST", ISSUER.at("/token"), headers, [urlencode(form).encode()])
+        if answer.status >= 500:
+            raise RuntimeError(answer.body.decode())
+        return answer.status == 200 and "access_token" in answer.json
 
 
-def ask(item: int, by: str) -> tuple[Change, ...]:
-    old = an_ask(f"item{item}")
-    return Replace(old, replace(old, state=Collected(NOW), words=by)), _spent(item, by)
-
-
-def code(item: int, by: str) -> tuple[Change, ...]:
-    old = Code(key=f"item{item}", client="bot", expires_at=LATER)
-    return Replace(old, replace(old, client=by, spent_at=NOW)), Add(a_family(f"{by} at {item}")), _spent(item, by)
-
-
-ATTEMPTS: dict[str, Callable[[int, str], tuple[Change, ...]]] = {
-    "jti": jti,
-    "refresh": refresh,
-    "ask": ask,
-    "code": code,
+RACES: Final[dict[str, Callable[[Worker, int], Awaitable[bool]]]] = {
+    "jti": Worker.jti,
+    "refresh": Worker.refresh,
+    "ask": Worker.ask,
 }
-FIRST: dict[str, Callable[[str], Record]] = {
-    "refresh": a_family,
-    "ask": an_ask,
-    "code": lambda key: Code(key=key, client="bot", expires_at=LATER),
-}
 
 
-async def main(place: str, kind: str, seed: str) -> None:
+async def main(place: str, kind: str, seed: str, key: str) -> None:
+    structlog.configure(processors=[_quiet])
     store = open_store(place)
-    dice = random.Random(seed)
-    attempt = ATTEMPTS[kind]
-    await store.ready((AssertionSeen, Family, Ask, Code, Event))
+    await store.ready(KINDS)
+    env = replace(ports(store), signer=KeySigner())
+    here = AuthorizationServer(issuer=ISSUER, grants=GRANTS, methods=METHODS)
+    worker = Worker(protocol_app(here, env), env, PrivateKey.from_jwk(json.loads(key)))
+    attempt, dice = RACES[kind], random.Random(seed)
     os.write(1, b"ready\n")
     while line := (await asyncio.to_thread(sys.stdin.readline)).strip():
-        items = list(range(*map(int, line.split())))
-        tries = [(item, f"worker{seed}.{turn}") for item in items for turn in range(EACH)]
+        tries = [item for item in range(*map(int, line.split())) for _ in range(EACH)]
         dice.shuffle(tries)
-        told = await asyncio.gather(*(store.commit(*attempt(item, by)) for item, by in tries), return_exceptions=True)
-        won = [[item, by] for (item, by), ours in zip(tries, told, strict=True) if ours is True]
+        told = await asyncio.gather(*(attempt(worker, item) for item in tries), return_exceptions=True)
+        won = [item for item, ours in zip(tries, told, strict=True) if ours is True]
         faults = [repr(ours) for ours in told if isinstance(ours, BaseException)]
-        os.write(1, (json.dumps([len(tries), won, faults]) + "\n").encode())
+        os.write(1, json_bytes([len(tries), won, faults]) + b"\n")
     await store.close()
+
+
+def _quiet(*_: object) -> str:
+    raise structlog.DropEvent
 
 
 if __name__ == "__main__":
