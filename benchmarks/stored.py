@@ -75,14 +75,16 @@ def grow(place: str, first: int, beyond: int, *, secret: str) -> None:
     """Put in the grants numbered from `first` to before `beyond`, and their client, where they are missing."""
     asyncio.run(_beginnings(place, secret))
     kinds: tuple[type[Record], ...] = (Person, Family, Standing, AssertionSeen)
-    into = _into_postgres if is_postgres(place) else _into_sqlite
     now = int(time.time())
-    into(place, kinds, (_sorted(range(at, min(at + AT_ONCE, beyond)), now) for at in range(first, beyond, AT_ONCE)))
+    parts = (range(at, min(at + AT_ONCE, beyond)) for at in range(first, beyond, AT_ONCE))
+    put(place, kinds, ([list(kind) for kind in zip(*_records(numbers, now), strict=True)] for numbers in parts))
+
+
+def put(place: str, kinds: tuple[type[Record], ...], parts: Iterable[list[list[Any]]]) -> None:
+    """Add records, a list a kind, into tables that are there; in parts. The indexes are made at the end."""
+    into = _into_postgres if is_postgres(place) else _into_sqlite
+    into(place, kinds, ([sorted(kind, key=lambda record: record.key) for kind in part] for part in parts))
     asyncio.run(_migrated(place))
-
-
-def _sorted(numbers: range, now: int) -> list[list[Any]]:
-    return [sorted(kind, key=lambda record: record.key) for kind in zip(*_records(numbers, now), strict=True)]
 
 
 async def _migrated(place: str) -> None:

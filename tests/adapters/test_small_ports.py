@@ -1,5 +1,6 @@
 """Clock, dice, policy and notices: real ones and those for tests."""
 
+import asyncio
 import re
 import time
 
@@ -8,6 +9,7 @@ from structlog.testing import capture_logs
 
 from deputize.adapters.notify import ConsoleNotify
 from deputize.adapters.policy import Denial, SettingsPolicy
+from deputize.adapters.sweeping import in_slices
 from deputize.adapters.system import SystemClock, SystemRandom
 from deputize.core.ports import Notice, Question, Random
 from deputize.core.values import Instant
@@ -87,3 +89,20 @@ async def test_a_notice_is_one_line() -> None:
     with capture_logs() as lines:
         await ConsoleNotify().tell(Notice(key="7", person="alice", about="page", at=Instant(5)))
     assert lines == [{"event": "notice", "log_level": "info", "person": "alice", "about": "page", "at": 5}]
+
+
+@pytest.mark.parametrize(("gentle_seconds", "least"), [(600.0, 100), (0.0, 1000)])
+async def test_a_sweep_that_falls_behind_takes_larger_slices(gentle_seconds: float, least: int) -> None:
+    """Each slice takes its time here, however small: then it is not made smaller and smaller."""
+    left, asked = 2_500, list[int]()
+
+    async def forget(rows: int) -> int:
+        nonlocal left
+        asked.append(rows)
+        await asyncio.sleep(0.003)
+        gone = min(rows, left)
+        left -= gone
+        return gone
+
+    assert await in_slices(forget, gentle_seconds=gentle_seconds) == 2_500
+    assert min(asked[1:]) == least

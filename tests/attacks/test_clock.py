@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from deputize.adapters.system import ForgettingClock
 from deputize.compose.settings import Mistakes, load
 from deputize.core.values import Instant, Seconds
 from deputize.jose.jwt import BEGUN, BRIEF, peek
@@ -12,6 +13,7 @@ from deputize.oauth import tokens
 from deputize.resource.asgi import CALLER
 from tests.resource.world import World as Api
 from tests.support.cast import BOT
+from tests.support.ports import FixedClock
 from tests.support.proofs import lets_through, stops
 from tests.support.world import CLIENT_CREDENTIALS, World, a_world
 
@@ -78,6 +80,42 @@ async def test_ck_05_what_was_used_stays_used_when_the_clock_steps_back(tmp_path
             assert (await world.post("/token", {**form, "client_assertion": compact})).told == REFUSED
             again = await world.post("/token", CLIENT_CREDENTIALS, (("dpop", proof),), by=BOT)
             assert again.told == (400, "invalid_dpop_proof")
+
+
+@pytest.mark.parametrize("careful", [True, False])
+async def test_ck_05_a_clock_that_leaps_ahead_and_back_lets_nothing_be_used_again(world: World, careful: bool) -> None:  # noqa: FBT001 (a column)
+    """A sweep in between forgets nothing; one that went by the machine's clock alone would have."""
+    steady = 0.0
+    forgetting = ForgettingClock(world.clock, lambda: steady)
+    form = {**CLIENT_CREDENTIALS, **dict(world.logs_in(BOT)[1])}
+    assert (await world.post("/token", form)).status == 200
+    steady += 30
+    world.clock.forward(24 * 3600 + 30)
+    await world.store.sweep(forgetting() if careful else world.now)
+    world.clock.forward(-24 * 3600)
+    assert (await world.post("/token", form)).status == (401 if careful else 200)
+
+
+@pytest.mark.parametrize(
+    ("wall", "steady", "told"),
+    [
+        (60, 60, 60),  # as it should be
+        (119, 60, 119),  # put right
+        (3600, 60, 60),  # leaped ahead
+        (-3600, 60, -3600),  # put back
+        (90_000, 3600, 90_000),  # leaped ahead, and nobody has put it back for an hour
+        (0, 60, 0),  # stood still
+    ],
+)
+def test_ck_05_a_leap_is_believed_when_it_lasts(wall: int, steady: int, told: int) -> None:
+    clock, passed = FixedClock(), 5.0
+    forgetting, begun = ForgettingClock(clock, lambda: passed), clock.now
+    clock.forward(wall)
+    passed += steady
+    assert forgetting() - begun == told
+    clock.forward(60)
+    passed += 60
+    assert forgetting() - begun == told + 60 or wall == 3600
 
 
 @pytest.mark.parametrize("now", [2**31 - 5, 2**31, 2**32 + 1, YEAR_9999 - 4000])

@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deputize.adapters.sqlite import SqliteStore
-from deputize.core.ports import Event
+from deputize.core.ports import Event, Store
 from deputize.core.values import Instant, Seconds
 from deputize.jose.jwt import peek
 from deputize.jose.keys import PrivateKey
@@ -248,6 +250,60 @@ async def test_rt_08_a_restart_forgets_nothing(tmp_path: Path) -> None:
         assert said(await refresh(world, second["refresh_token"])) == (*NOT_GOOD, LIVE.says)
         assert not await world.is_active(second["access_token"])
         await world.store.close()
+
+
+async def test_rt_09_after_a_backup_was_restored_what_came_before_is_dead(tmp_path: Path) -> None:
+    """The backup knows a token as live that was used since; `oauth.refresh.not_before` ends them all."""
+    async with a_world(tmp_path / "world.db") as world:
+        await with_keeper(world)
+        first = (await first_tokens(world))["refresh_token"]
+        other = (await first_tokens(world))["refresh_token"]
+        with sqlite3.connect(tmp_path / "world.db") as source, sqlite3.connect(tmp_path / "backup.db") as copy:
+            source.backup(copy)
+        source.close()
+        copy.close()
+        world.clock.forward(3600)
+        assert (await refresh(world, first)).status == 200
+        await world.store.close()
+        remade(world, store=SqliteStore(tmp_path / "backup.db"))
+        assert (await refresh(world, first)).status == 200, "without the setting, a token that was used lives again"
+        refreshing(world, not_before=world.now)
+        assert said(await refresh(world, other)) == (*NOT_GOOD, LIVE.says)
+        since = (await first_tokens(world))["refresh_token"]
+        assert (await refresh(world, since)).status == 200
+
+
+async def test_ds_12_a_replay_costs_the_same_however_often_the_family_was_used(keeper: World) -> None:
+    """DS-12: one record a family, so that there is nothing to walk through."""
+    token = (await first_tokens(keeper))["refresh_token"]
+    family = await family_of(keeper)
+    name, _, secret = token.removeprefix(families.PREFIX).partition(".")
+    used = [secret]
+    for _ in range(2_000):  # as with ten thousand: each leaves one record
+        change, fresh = families.rotated(family, used[-1], keeper.here.refresh, keeper.env)
+        assert await keeper.store.commit(change)
+        used.append(fresh.reveal().partition(".")[2])
+        family = await family_of(keeper)
+    counted = Counted(keeper.store)
+    remade(keeper, store=counted)
+    for attempt in range(3):
+        before = counted.asked
+        form = {"grant_type": refresh_token.TYPE, "refresh_token": f"{families.PREFIX}{name}.{used[attempt * 1000]}"}
+        answer = await keeper.post_quickly("/token", form, by=KEEPER)
+        assert answer.told == NOT_GOOD
+        assert counted.asked - before <= 4  # the client, its assertion, the family, its end
+
+
+@dataclass
+class Counted:
+    """A store that counts what it is asked."""
+
+    store: Store
+    asked: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked += 1
+        return getattr(self.store, name)
 
 
 # --- RT-03: not yours -----------------------------------------------------------------------------------------------

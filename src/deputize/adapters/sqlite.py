@@ -101,14 +101,21 @@ class SqliteStore:
             record = change.new if type(change) is Replace else cast("Add | Append", change).record
             table = self._tables.get(type(record)) or await self._made(type(record))
             kept = table.packing
-            values = (record.expires_at, kept.pack(record), *kept.indexed(record))
-            key = record.key
+            key, body, indexed = record.key, kept.pack(record), kept.indexed(record)
+            values: tuple[Any, ...]
+            if type(change) is Replace:
+                old = change.old
+                check_replace(old, record)
+                this = (key, old.version)
+                if record.expires_at == old.expires_at and indexed == kept.indexed(old):
+                    write, values = table.replace_body, (body, *this)
+                else:
+                    write, values = table.replace, (record.expires_at, body, *indexed, *this)
+                steps.append(Step(table.name, key, write, values, table.is_this, this, absent=False))
+                continue
+            values = (record.expires_at, body, *indexed)
             if type(change) is Add:
                 steps.append(Step(table.name, key, table.add, (key, *values), table.is_there, (key,), absent=True))
-            elif type(change) is Replace:
-                check_replace(change.old, record)
-                this = (key, change.old.version)
-                steps.append(Step(table.name, key, table.replace, (*values, *this), table.is_this, this, absent=False))
             else:
                 appends.append((table, values))
         if len(steps) > 1 and len({(step.table, step.key) for step in steps}) < len(steps):

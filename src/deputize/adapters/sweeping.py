@@ -5,15 +5,15 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-ROWS_MIN: Final = 20
+ROWS_MIN: Final = 100  # fewer cost as much: what a slice costs at least is the way to the database
 ROWS_MAX: Final = 1000
 SLICE_SECONDS: Final = 0.002  # what a slice is to take: whoever commits in that moment waits for so long
 GENTLE_SHARE: Final = 0.1  # of the time, so much is spent on slices
-HURRIED_SHARE: Final = 0.5  # and so much once a sweep has taken ten minutes: then more expires than is forgotten
-GENTLE_SECONDS: Final = 600.0
+HURRIED_SHARE: Final = 0.5  # and so much, in the largest slices, once a sweep has taken two minutes:
+GENTLE_SECONDS: Final = 120.0  # then more expires than is forgotten
 
 
-async def in_slices(forget: Callable[[int], Awaitable[int]]) -> int:
+async def in_slices(forget: Callable[[int], Awaitable[int]], *, gentle_seconds: float = GENTLE_SECONDS) -> int:
     """Forget until nothing is left; how many. `forget` forgets at most so many, and says how many it were."""
     begun = time.monotonic()
     rows = ROWS_MIN
@@ -25,6 +25,8 @@ async def in_slices(forget: Callable[[int], Awaitable[int]]) -> int:
         if count < rows:
             return total
         took = time.monotonic() - before
-        share = GENTLE_SHARE if before - begun < GENTLE_SECONDS else HURRIED_SHARE
-        rows = max(ROWS_MIN, min(ROWS_MAX, int(rows * min(2.0, SLICE_SECONDS / took))))
+        if before - begun < gentle_seconds:
+            share, rows = GENTLE_SHARE, max(ROWS_MIN, min(ROWS_MAX, int(rows * min(2.0, SLICE_SECONDS / took))))
+        else:
+            share, rows = HURRIED_SHARE, ROWS_MAX
         await asyncio.sleep(took * (1 / share - 1))

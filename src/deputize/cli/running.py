@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 import structlog
 import uvicorn
 
+from deputize.adapters.system import ForgettingClock
 from deputize.core.ports import Env
 from deputize.core.rules import Fault
 from deputize.server.http import Asgi
@@ -115,12 +116,13 @@ async def serve(
 @asynccontextmanager
 async def sweeping(env: Env) -> AsyncIterator[None]:
     """Forget what has expired, once a minute, for as long as this lasts."""
+    clock = ForgettingClock(env.clock)
 
     async def sweep() -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
-                await env.store.sweep(env.clock())
+                await env.store.sweep(clock())
             except Fault as fault:  # what has expired is refused whether it is swept or not: the next sweep does it
                 log.error("not swept", what=str(fault))  # noqa: TRY400 (a Fault tells all that there is)
 

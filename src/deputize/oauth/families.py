@@ -32,12 +32,15 @@ class Settings:
     """How long a family lives: at most `life`, and `idle` after its last use.
 
     `grace` is how long after its first use the token before the newest may be used again, where an answer was lost:
-    off by default, since a thief has the same excuse, and a minute at most.
+    off by default, since a thief has the same excuse, and a minute at most. A family whose newest token was issued
+    before `not_before` is dead: that is for whoever restored a backup, which may hold tokens that were used or revoked
+    since.
     """
 
     life: Seconds = Seconds(30 * 24 * 3600)
     idle: Seconds = Seconds(7 * 24 * 3600)
     grace: Seconds = Seconds(0)
+    not_before: Instant = Instant(0)
 
     def __post_init__(self) -> None:
         if not 0 <= self.grace <= GRACE_MAX:
@@ -139,6 +142,8 @@ async def hold(text: str, client: AuthenticatedClient, settings: Settings, env: 
         KEY_SHOWN.refuse("invalid_grant")
     if family.ended_at is not None or now >= family.lives_until or now >= family.idle_until:
         LIVE.refuse("invalid_grant")
+    if family.rotated_at < settings.not_before:
+        LIVE.refuse("invalid_grant", not_before=settings.not_before)
     for root in family.roots:
         if await env.store.read(Revoked, root) is not None:
             NOT_REVOKED.refuse("invalid_grant")
