@@ -39,7 +39,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "requested",
     ),
     "tables": ("grants", "client_auth", "clients", "server"),
-    "doors": ("authorize", "token_endpoint", "token_status", "registration", "metadata", "caller"),
+    "doors": ("authorize", "token_endpoint", "token_status", "registration", "metadata", "caller", "userinfo"),
 }
 _HEIGHT = {name: height for height, names in enumerate(FLOORS.values()) for name in names}
 

@@ -43,6 +43,6 @@ async def target(named: tuple[str, ...], client: Client, env: Env) -> Resource:
         TARGET_NAMED.refuse("invalid_target", named=len(names))
     name = names.pop()
     resource = await env.store.read(Resource, name) if name in client.audiences else None
-    if resource is None or resource.disabled_at is not None:
+    if resource is None or resource.disabled_at is not None or resource.own:
         TARGET_KNOWN.refuse("invalid_target", audience=name[:200])
     return resource

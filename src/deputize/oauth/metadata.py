@@ -9,6 +9,7 @@ from deputize.core.values import Issuer, WebUrl
 from deputize.core.wire import JsonObject, Malformed
 from deputize.jose.algorithms import ALL
 from deputize.oauth import details, requested
+from deputize.oauth.client import OWN_SCOPES
 from deputize.oauth.clients import document
 from deputize.oauth.login import NONE
 from deputize.oauth.server import TOKEN_PATH, AuthorizationServer
@@ -23,6 +24,7 @@ INTROSPECTION: Final = "/introspect"
 REVOCATION: Final = "/revoke"
 AUTHORIZATION: Final = "/authorize"
 PAR: Final = "/par"
+USERINFO: Final = "/userinfo"
 BACKCHANNEL: Final = "/backchannel"
 TRANSACTION: Final = "/transaction"
 CODE: Final = "authorization_code"
@@ -42,6 +44,7 @@ def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset(
     at = here.issuer.at
     methods = [name for method in here.methods for name in method.names]
     algs = sorted(ALL)
+    has_ciba = any(grant.type == CIBA for grant in here.grants)
     has_code = any(grant.type == CODE for grant in here.grants)
     told: JsonObject = {
         "issuer": here.issuer.text,
@@ -61,14 +64,15 @@ def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset(
         told[f"{endpoint}_endpoint_auth_methods_supported"] = confidential if endpoint == "introspection" else methods
         if "private_key_jwt" in methods:
             told[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = algs
-    if any(grant.type == CIBA for grant in here.grants):
+    if has_ciba:
         told["backchannel_authentication_endpoint"] = at(BACKCHANNEL)
         told["backchannel_token_delivery_modes_supported"] = ["poll"]
         told["backchannel_user_code_parameter_supported"] = False
-        told["subject_types_supported"] = ["public"]  # it issues ID tokens, so it says what OpenID Discovery wants
-        told["id_token_signing_alg_values_supported"] = sorted(signing)
     if has_code:
         told |= _of_authorization(here, at)
+    if has_code or has_ciba:  # it issues ID tokens, so it says what OpenID Discovery wants
+        told["subject_types_supported"] = ["public"]
+        told["id_token_signing_alg_values_supported"] = sorted(signing)
     if any(way.name == document.NAME for way in here.ways):
         told["client_id_metadata_document_supported"] = True
     if "txn-challenge" in here.drafts:
@@ -85,6 +89,9 @@ def _of_authorization(here: AuthorizationServer, at: Callable[[str], str]) -> Js
         "prompt_values_supported": sorted(requested.PROMPTS),
         "pushed_authorization_request_endpoint": at(PAR),
         "require_pushed_authorization_requests": here.authorize.pushed_only,
+        "userinfo_endpoint": at(USERINFO),
+        "scopes_supported": sorted(OWN_SCOPES),
+        "claims_supported": ["acr", "amr", "aud", "auth_time", "exp", "iat", "iss", "name", "nonce", "sub"],
         "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,  # none but those that we gave out ourselves (RFC 9126, 5)

@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
 from deputize.core.ports import Env
 from deputize.core.rules import Fault, Refusal
 from deputize.core.wire import Inbound, JsonObject, Outbound, b64u, json_bytes
-from deputize.oauth import authorize, metadata, nonces, token_endpoint, token_status
+from deputize.oauth import authorize, metadata, nonces, token_endpoint, token_status, userinfo
 from deputize.oauth.certificate import Edge
 from deputize.oauth.client import Client
 from deputize.oauth.server import AuthorizationServer
@@ -23,12 +23,27 @@ ENDPOINTS: Final[dict[str, Endpoint]] = {
     metadata.INTROSPECTION: token_status.introspect,
     metadata.REVOCATION: token_status.revoke,
     metadata.PAR: authorize.push,
+    metadata.USERINFO: userinfo.userinfo,
     metadata.BACKCHANNEL: token_endpoint.backchannel,
     metadata.TRANSACTION: token_endpoint.transaction_authorization,
 }
-CREATED: Final = 201
+_WITH_TOKEN: Final = frozenset({metadata.USERINFO})  # a token opens these, and no client's own authentication
 _REFUSED_OUTRIGHT: Final = {"access_denied": 403}
 STATUSES: Final[dict[str, dict[str, int]]] = {metadata.BACKCHANNEL: _REFUSED_OUTRIGHT}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What is at a path: the function, its own URL, and the statuses that its specification gives."""
+
+    endpoint: Endpoint
+    url: str
+    statuses: dict[str, int]
+    name: str
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return ("GET", "POST") if self.name in _WITH_TOKEN else ("POST",)
 
 
 def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None, edge: Edge | None = None) -> Asgi:
@@ -41,9 +56,9 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
     if not any(grant.type == metadata.CIBA for grant in here.grants):
         off.add(metadata.BACKCHANNEL)
     if not any(grant.type == metadata.CODE for grant in here.grants):
-        off.add(metadata.PAR)
+        off |= {metadata.PAR, metadata.USERINFO}
     endpoints = {
-        path + name: (endpoint, here.issuer.at(name), STATUSES.get(name, {}))
+        path + name: _Place(endpoint, here.issuer.at(name), STATUSES.get(name, {}), name)
         for name, endpoint in ENDPOINTS.items()
         if name not in off
     }
@@ -102,24 +117,21 @@ def _described(here: AuthorizationServer, env: Env) -> Callable[[], JsonObject]:
 async def _protocol(
     scope: Scope,
     receive: Receive,
-    found: tuple[Endpoint, str, dict[str, int]],
+    found: _Place,
     here: AuthorizationServer,
     env: Env,
     edge: Edge | None,
 ) -> Outbound:
-    endpoint, url, statuses = found
     try:
-        if scope["method"] != "POST":
+        if scope["method"] not in found.methods:
             http.METHOD.refuse("invalid_request", method=scope["method"])
-        request = await http.inbound(scope, receive, url)
+        request = await http.inbound(scope, receive, found.url)
         if edge is not None and (shown := edge.certificates(scope, request.headers)):
             request = replace(request, certificate=shown[0], chain=shown[1:])
-        members = await endpoint(request, here, env)
+        members = await found.endpoint(request, here, env)
     except Refusal as refusal:
         http.note_refusal(refusal, scope["path"])
-        basic = any(name == b"authorization" for name, _ in scope["headers"])
-        answer = http.refused(refusal, statuses=statuses, basic=basic)
-        return answer if refusal.rule is not http.METHOD else _with(answer, ("allow", "POST"))
+        return _refused(refusal, found, scope)
     except Fault as fault:
         http.log.error("failed", path=scope["path"], what=str(fault))
         return http.failed(fault)
@@ -127,7 +139,16 @@ async def _protocol(
         return Outbound(status=200, headers=(("cache-control", "no-store"), ("x-content-type-options", "nosniff")))
     if isinstance(members, token_status.Signed):
         return http.answered_signed(members.compact, token_status.TYP)
-    return http.answered(members, status=CREATED if url.endswith(metadata.PAR) else 200)
+    return http.answered(members, status=201 if found.name == metadata.PAR else 200)
+
+
+def _refused(refusal: Refusal, found: _Place, scope: Scope) -> Outbound:
+    if refusal.rule is http.METHOD:
+        return _with(http.refused(refusal), ("allow", ", ".join(found.methods)))
+    if found.name in _WITH_TOKEN:
+        return http.refused_token(refusal)
+    basic = any(name == b"authorization" for name, _ in scope["headers"])
+    return http.refused(refusal, statuses=found.statuses, basic=basic)
 
 
 async def _with_nonce(answer: Outbound, here: AuthorizationServer, env: Env) -> Outbound:

@@ -9,7 +9,7 @@ from deputize.oauth import details as kinds
 from deputize.oauth.asked import OPENID
 from deputize.oauth.asking import Ask
 from deputize.oauth.authority import Authority
-from deputize.oauth.client import Client, Resource
+from deputize.oauth.client import OWN_SCOPES, Client, Resource
 from deputize.oauth.reading import may, minutes, words_of
 from deputize.oauth.redirects import Destination
 from deputize.oauth.standing import Standing
@@ -39,6 +39,7 @@ class ConsentView:
     calls_itself: str
     how_known: str
     goes_to: str
+    wants: str
     place: str
     choices: tuple[Choice, ...]
     length: str
@@ -110,9 +111,10 @@ def consent_view(
     return ConsentView(
         page=ask.page,
         who=shown(who),
-        calls_itself=shown(client.name),
+        calls_itself=shown(client.document.calls_itself if client.document else client.name),
         how_known=shown(client.how_known),
         goes_to=shown(destination.origin),
+        wants="act for you" if wanted.details or wanted.scope - OWN_SCOPES.keys() else "know who you are",
         place=names,
         choices=_choices(wanted, resources, ticked or wanted),
         length=f"{length}, or until you take it back" if ask.remember else f"this once, within {length}",

@@ -18,6 +18,8 @@ from deputize.core.wire import (
     Outbound,
     json_bytes,
 )
+from deputize.jose.algorithms import ALL
+from deputize.oauth import challenge
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -91,6 +93,20 @@ def refused(refusal: Refusal, *, statuses: dict[str, int] | None = None, basic: 
         extra = (("www-authenticate", 'Basic realm="token", charset="UTF-8"'),)
     members = {"error": refusal.error, "error_description": refusal.rule.says, **dict(refusal.params)}
     return answered(members, status=status, extra=extra)
+
+
+_TOKEN_STATUS: Final = {"invalid_request": 400, "insufficient_scope": 403}
+
+
+def refused_token(refusal: Refusal) -> Outbound:
+    """A refusal of an access token (RFC 6750, 3; RFC 9449, 7.1): which schemes there are, and what was wrong."""
+    missing = refusal.error == "missing_token"  # no code where no token came
+    told = () if missing else (("error", refusal.error), ("error_description", refusal.rule.says))
+    params = (*told, *refusal.params)
+    schemes = (("Bearer", params), ("DPoP", (*params, ("algs", " ".join(sorted(ALL))))))
+    extra = tuple(("www-authenticate", challenge.www_authenticate(name, told)) for name, told in schemes)
+    members = {} if missing else {"error": refusal.error, "error_description": refusal.rule.says}
+    return answered(members, status=_TOKEN_STATUS.get(refusal.error, 401), extra=extra)
 
 
 def failed(fault: Fault) -> Outbound:
