@@ -36,10 +36,11 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "reading",
         "client_document",
         "redirects",
+        "request_object",
         "requested",
     ),
     "tables": ("grants", "client_auth", "clients", "server"),
-    "doors": ("authorize", "token_endpoint", "token_status", "registration", "metadata", "caller", "userinfo"),
+    "doors": ("begun", "authorize", "token_endpoint", "token_status", "registration", "metadata", "caller", "userinfo"),
 }
 _HEIGHT = {name: height for height, names in enumerate(FLOORS.values()) for name in names}
 

@@ -16,7 +16,8 @@ from deputize.core.ports import Replace
 from deputize.core.wire import json_bytes
 from deputize.oauth.asking import MAY_ASK
 from deputize.oauth.authentication import SEEN_ENOUGH
-from deputize.oauth.authorize import ALLOWED, ANSWERED_ONCE, CONSENTED, KNOWN_CLIENT, SIGNED_IN, Begun
+from deputize.oauth.authorize import ALLOWED, CONSENTED, SIGNED_IN
+from deputize.oauth.begun import ANSWERED_ONCE, KNOWN_CLIENT, Begun
 from deputize.oauth.client import Client, Person, Resource
 from deputize.oauth.grants.authorization_code import Code
 from deputize.oauth.requested import (

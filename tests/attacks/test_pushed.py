@@ -5,15 +5,8 @@ from typing import Any
 import pytest
 
 from deputize.jose.keys import PrivateKey
-from deputize.oauth.authorize import (
-    NO_REFERENCE,
-    OUR_REFERENCE,
-    PUSHED,
-    PUSHED_ONLY,
-    SAME_KEY,
-    URN,
-    Begun,
-)
+from deputize.oauth.authorize import PUSHED_ONLY
+from deputize.oauth.begun import NO_REFERENCE, OUR_REFERENCE, PUSHED, SAME_KEY, URN, Begun
 from deputize.oauth.client import Client
 from deputize.oauth.grants.authorization_code import Code
 from deputize.oauth.requested import Settings

@@ -41,7 +41,7 @@ async def _holds_what_it_says(world: World) -> None:
             assert there in {200, 400, 401, 405}, f"{name} is not there"
     assert "none" not in told["introspection_endpoint_auth_methods_supported"]
     assert told["response_types_supported"] == ["code"]
-    assert told["response_modes_supported"] == ["query", "form_post"]
+    assert told["response_modes_supported"] == ["query", "form_post", "jwt", "query.jwt", "form_post.jwt"]
     assert told["code_challenge_methods_supported"] == ["S256"]
     assert told["authorization_response_iss_parameter_supported"] is True
     assert told["request_uri_parameter_supported"] is False

@@ -6,7 +6,7 @@ from deputize.adapters.keys_store import KeyRing
 from deputize.core.ports import Event, Notice, Record
 from deputize.oauth.asking import Ask, Turn
 from deputize.oauth.assertion import AssertionSeen
-from deputize.oauth.authorize import Begun
+from deputize.oauth.begun import Begun
 from deputize.oauth.caller import CallSpent
 from deputize.oauth.client import Client, Person, Resource
 from deputize.oauth.dpop import ProofSeen

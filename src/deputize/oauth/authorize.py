@@ -1,21 +1,19 @@
 """The authorization request, pushed or not, up to its answer: who must sign in, who is asked, and what goes back."""
 
-import re
 from dataclasses import dataclass, replace
-from typing import ClassVar, Final
+from typing import Final
 
-from deputize.core.ports import Add, Append, Change, Env, Event, Record, Replace
+from deputize.core.ports import Add, Append, Change, Env, Event, Replace
 from deputize.core.rules import Fault, Refusal, Rule
-from deputize.core.values import ClientId, Instant, Secret, Subject
-from deputize.core.wire import Form, Inbound, JsonObject
-from deputize.oauth import asking, clients, redirects, requested
+from deputize.core.values import ClientId, Instant, Seconds, Secret, Subject
+from deputize.core.wire import Form, JsonObject
+from deputize.oauth import asking, requested, tokens
 from deputize.oauth import standing as standings
-from deputize.oauth.asked import OPENID
 from deputize.oauth.asking import Ask, Waiting
-from deputize.oauth.authentication import SEEN_ENOUGH, Authentication, Needed
+from deputize.oauth.authentication import SEEN_ENOUGH, Authentication
 from deputize.oauth.authority import Authority
+from deputize.oauth.begun import ANSWERED_ONCE, Begun, find, known, made, presented, unsealed, where
 from deputize.oauth.client import Client, Person
-from deputize.oauth.client_auth import authenticate
 from deputize.oauth.grants import authorization_code
 from deputize.oauth.grants.authorization_code import Yes
 from deputize.oauth.login import NONE
@@ -24,57 +22,18 @@ from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.standing import Standing
 
 DOOR: Final = "authorize"
-URN: Final = "urn:ietf:params:oauth:request_uri:"
 TRIES: Final = 20
-_KEY: Final = re.compile(r"[A-Za-z0-9_-]{43,128}")
+SIGNED_LIFE: Final = Seconds(600)  # JARM, 2.1: so long at most
 # What says whom an answer goes to, and how: where one of these is doubled, there is nobody to answer.
 DECIDES: Final = frozenset({"client_id", "redirect_uri", "request_uri", "request", "response_mode", "state"})
 
-KNOWN_CLIENT = Rule("RFC 6749", "4.1.2.1", "The client that asks is one that this server knows.")
-PUSHED = Rule(
-    "RFC 9126", "4", "The request_uri is of a request that this client pushed, in time, and that has no answer."
-)
+ONE_OF_BOTH = Rule("RFC 9101", "5", "A request has a request object or a reference to one, and not both.")
 PUSHED_ONLY = Rule("RFC 9126", "5", "Where requests are to be pushed, this one was.")
-NO_REFERENCE = Rule("RFC 9126", "2.1", "What is pushed is the request itself, and no reference to one.")
-OUR_REFERENCE = Rule("RFC 9101", "10.4", "A request_uri is one that this server gave out: it fetches none.")
-SAME_KEY = Rule("RFC 9449", "10.1", "The dpop_jkt, where it is sent, is that of the key that the proof shows.")
 SIGNED_IN = Rule(
     "OpenID Connect Core 1.0", "3.1.2.6", "Where nothing may be shown, the person is signed in as is needed."
 )
 CONSENTED = Rule("OpenID Connect Core 1.0", "3.1.2.6", "Where nothing may be shown, an earlier yes covers the request.")
 ALLOWED = Rule("RFC 6749", "4.1.2.1", "The person allows what the client asks for.")
-ANSWERED_ONCE = Rule("Deputize", "authorize", "An authorization request is answered once, before it expires.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begun(Record):
-    """An authorization request that has no answer yet: pushed by its client, or brought by a browser.
-
-    `key` is what names it: in a pushed request's `request_uri`, and in the pages' addresses. A pushed one is handed to
-    a browser before `pushed_until`. `asked_at` is when a browser first brought it, in the session `asked_in`;
-    `lives_until` is when a person can no longer answer. `ended_at` makes it a tombstone.
-    """
-
-    kind: ClassVar[str] = "authorization_request"
-
-    requested: Requested
-    lives_until: Instant
-    pushed_until: Instant | None = None
-    asked_at: Instant | None = None
-    asked_in: str = ""
-    ended_at: Instant | None = None
-
-    @property
-    def needed(self) -> Needed:
-        """How the person must have been authenticated: the one place where this is said."""
-        asked = self.requested
-        return Needed(
-            asked_at=self.asked_at or Instant(0),
-            asked_in=self.asked_in,
-            again=not asked.prompt.isdisjoint({"login", "select_account"}),
-            max_age=asked.max_age,
-            acr_values=asked.acr_values,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,46 +90,12 @@ def _answer(to: Answering, params: tuple[tuple[str, str], ...], here: Authorizat
     return Answer(to=to, params=(*params, *state, ("iss", here.issuer.text)))  # RFC 9207, in each answer
 
 
-# --- reading --------------------------------------------------------------------------------------------------------
-
-
-async def known(client_id: str | None, here: AuthorizationServer, env: Env) -> Client:
-    """The client that a request is from."""
-    client = await clients.find(client_id, here.ways, env) if client_id else None
-    if client is None:
-        KNOWN_CLIENT.refuse("invalid_request", client=(client_id or "")[:80])
-    return client
-
-
-def _where(form: Form, client: Client) -> Answering:
-    openid = OPENID in (form.get("scope") or "").split(" ")
-    destination = redirects.verified(form.get("redirect_uri"), client, openid=openid)
-    return requested.answering(form, client, destination)
-
-
-async def push(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObject:
-    """POST /par (RFC 9126, 2): the request is kept, and a reference to it given out."""
-    form = request.form()
-    client = await authenticate(request, form, here, env)
-    if "request_uri" in form:
-        NO_REFERENCE.refuse("invalid_request")
-    asked = await requested.read(form, client.client, _where(form, client.client), here.issuer, env)
-    shown = client.key.jkt if client.key else None
-    if asked.dpop_jkt is not None and shown is not None and asked.dpop_jkt != shown:
-        SAME_KEY.refuse("invalid_dpop_proof")
-    now = env.clock()
-    until = Instant(now + here.authorize.pushed_life)
-    begun = _begun(replace(asked, dpop_jkt=asked.dpop_jkt or shown), here, env, now=until)
-    if not await env.store.commit(Add(replace(begun, pushed_until=until))):
-        raise Fault("there is a request of this name already")
-    return {"request_uri": f"{URN}{begun.key}", "expires_in": here.authorize.pushed_life}
-
-
-def _begun(asked: Requested, here: AuthorizationServer, env: Env, *, now: Instant) -> Begun:
-    until = Instant(now + here.authorize.life)
-    return Begun(
-        key=env.random(256), requested=asked, lives_until=until, expires_at=Instant(until + here.authorize.life)
-    )
+async def told(answer: Answer, env: Env) -> tuple[tuple[str, str], ...]:
+    """The parameters that go out: as they are, or as one JWT where the client wants that (JARM, 2.1)."""
+    if answer.to.mode not in requested.SIGNED_MODES:
+        return answer.params
+    claims: JsonObject = {**dict(answer.params), "aud": answer.to.client, "exp": env.clock() + SIGNED_LIFE}
+    return (("response", await tokens.mint(claims, "JWT", env)),)
 
 
 async def begin(
@@ -178,54 +103,28 @@ async def begin(
 ) -> Step:
     """A browser brings a request. A refusal that is raised goes to a page: there is no place that was verified."""
     client = await known(form.get("client_id"), here, env)
+    session = visitor.seen.session if visitor else ""
     reference = form.get("request_uri")
     if reference is not None:
-        return await _next(await _presented(reference, client, visitor, env), client, visitor, here, env)
-    where = _where(form, client)
+        if "request" in form:
+            ONE_OF_BOTH.refuse("invalid_request")
+        return await _next(await presented(reference, client, session, env), client, visitor, here, env)
+    form = unsealed(form, client, here, env)
+    to = where(form, client)
     try:
         if doubled:
             requested.ONCE.refuse("invalid_request", parameters=sorted(doubled)[:5])
         if here.authorize.pushed_only or client.pushes:
             PUSHED_ONLY.refuse("invalid_request")
-        asked = await requested.read(form, client, where, here.issuer, env)
+        asked = await requested.read(form, client, to, here.issuer, env)
     except Refusal as refusal:
-        return refused(where, refusal, here)
+        return refused(to, refusal, here)
     now = env.clock()
-    begun = replace(_begun(asked, here, env, now=now), asked_at=now, asked_in=visitor.seen.session if visitor else "")
+    begun = replace(made(asked, here, env, now=now), asked_at=now, asked_in=session)
     step = await _next(begun, client, visitor, here, env, kept=False)
     if not isinstance(step, Answer) and not await env.store.commit(Add(begun)):
         raise Fault("there is a request of this name already")
     return step
-
-
-async def _presented(reference: str, client: Client, visitor: Visitor | None, env: Env) -> Begun:
-    """The pushed request that a browser brings. Before it is answered, it may be brought again, as by a reload."""
-    if not reference.startswith(URN):
-        OUR_REFERENCE.refuse("request_uri_not_supported")
-    begun = await _read(reference.removeprefix(URN), env)
-    now = env.clock()
-    if begun is None or begun.pushed_until is None or begun.requested.client != client.key:
-        PUSHED.refuse("invalid_request_uri")
-    if begun.ended_at is not None or now >= begun.pushed_until:
-        PUSHED.refuse("invalid_request_uri")
-    if begun.asked_at is not None:
-        return begun
-    after = replace(begun, asked_at=now, asked_in=visitor.seen.session if visitor else "")
-    if not await env.store.commit(Replace(begun, after)):  # brought twice at once
-        raise Fault("this request was changed at the same time", retry=True)
-    return await _read(begun.key, env) or after
-
-
-async def _read(key: str, env: Env) -> Begun | None:
-    return await env.store.read(Begun, key) if _KEY.fullmatch(key) else None
-
-
-async def find(key: str, env: Env) -> Begun:
-    """The request that a page is about, if it can still be answered."""
-    begun = await _read(key, env)
-    if begun is None or begun.asked_at is None or begun.ended_at is not None or env.clock() >= begun.lives_until:
-        ANSWERED_ONCE.refuse("invalid_request")
-    return begun
 
 
 # --- deciding what is next ------------------------------------------------------------------------------------------

@@ -70,6 +70,8 @@ def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset(
         told["backchannel_user_code_parameter_supported"] = False
     if has_code:
         told |= _of_authorization(here, at)
+        if signing:
+            told["authorization_signing_alg_values_supported"] = sorted(signing)
     if has_code or has_ciba:  # it issues ID tokens, so it says what OpenID Discovery wants
         told["subject_types_supported"] = ["public"]
         told["id_token_signing_alg_values_supported"] = sorted(signing)
@@ -93,7 +95,9 @@ def _of_authorization(here: AuthorizationServer, at: Callable[[str], str]) -> Js
         "scopes_supported": sorted(OWN_SCOPES),
         "claims_supported": ["acr", "amr", "aud", "auth_time", "exp", "iat", "iss", "name", "nonce", "sub"],
         "claims_parameter_supported": False,
-        "request_parameter_supported": False,
+        "request_parameter_supported": True,
+        "request_object_signing_alg_values_supported": sorted(ALL),
+        "require_signed_request_object": here.authorize.signed_only,
         "request_uri_parameter_supported": False,  # none but those that we gave out ourselves (RFC 9126, 5)
     }
 

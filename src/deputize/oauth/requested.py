@@ -16,7 +16,8 @@ from deputize.oauth.redirects import Destination
 from deputize.oauth.tokens import TARGET_KNOWN
 
 QUERY, FORM_POST = "query", "form_post"
-MODES: Final = (QUERY, FORM_POST)
+SIGNED_MODES: Final = ("jwt", "query.jwt", "form_post.jwt")  # JARM
+MODES: Final = (QUERY, FORM_POST, *SIGNED_MODES)
 PROMPTS: Final = frozenset({"none", "login", "consent", "select_account"})
 RESOURCES_MAX: Final = 8
 TEXT_MAX: Final = 1024  # a nonce, a hint
@@ -40,12 +41,13 @@ class Settings:
     """How authorization requests are taken.
 
     `life` is how long a person has for an answer, `pushed_life` how long a pushed request waits for a browser.
-    `pushed_only` refuses those that were not pushed.
+    `pushed_only` refuses those that were not pushed, `signed_only` those that are no signed request objects.
     """
 
     life: Seconds = Seconds(600)
     pushed_life: Seconds = Seconds(60)
     pushed_only: bool = False
+    signed_only: bool = False
 
     def __post_init__(self) -> None:
         if not 5 <= self.pushed_life < 600 or not 10 <= self.life <= 3600:

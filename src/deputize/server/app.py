@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from deputize.core.ports import Env
 from deputize.core.rules import Fault, Refusal
 from deputize.core.wire import Inbound, JsonObject, Outbound, b64u, json_bytes
-from deputize.oauth import authorize, metadata, nonces, token_endpoint, token_status, userinfo
+from deputize.oauth import begun, metadata, nonces, token_endpoint, token_status, userinfo
 from deputize.oauth.certificate import Edge
 from deputize.oauth.client import Client
 from deputize.oauth.server import AuthorizationServer
@@ -22,7 +22,7 @@ ENDPOINTS: Final[dict[str, Endpoint]] = {
     metadata.TOKEN: token_endpoint.token,
     metadata.INTROSPECTION: token_status.introspect,
     metadata.REVOCATION: token_status.revoke,
-    metadata.PAR: authorize.push,
+    metadata.PAR: begun.push,
     metadata.USERINFO: userinfo.userinfo,
     metadata.BACKCHANNEL: token_endpoint.backchannel,
     metadata.TRANSACTION: token_endpoint.transaction_authorization,

@@ -12,7 +12,7 @@ from deputize.core.ports import Env
 from deputize.core.rules import Refusal
 from deputize.core.wire import FORM_BYTES_MAX, SMALL, Form
 from deputize.core.wire import ONCE as SAID_ONCE
-from deputize.oauth import asking, authorize, requested
+from deputize.oauth import asking, authorize, begun, requested
 from deputize.oauth import standing as standings
 from deputize.oauth.authorize import Answer, Consent, SignIn, Step
 from deputize.oauth.client import Resource
@@ -22,7 +22,7 @@ from deputize.server import consent_view, http, refusals, session
 from deputize.server.frame import CSP, PERSONAL, Frame, Visitor
 
 _NAMEABLE: Final = re.compile(r"(https?://[A-Za-z0-9.-]+(:[0-9]+)?|[a-z][a-z0-9.+-]*:)")
-_OVER: Final = frozenset({authorize.ANSWERED_ONCE, asking.ANSWERED_ONCE})
+_OVER: Final = frozenset({begun.ANSWERED_ONCE, asking.ANSWERED_ONCE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ class Authorizing:
 
     async def _step(self, request: Request) -> tuple[Visitor, authorize.Visitor | None, Step]:
         visitor, who = await self._who(request)
-        begun = await authorize.find(request.path_params["key"], self.env)
-        return visitor, who, await authorize.go_on(begun, who, self.here, self.env)
+        found = await begun.find(request.path_params["key"], self.env)
+        return visitor, who, await authorize.go_on(found, who, self.here, self.env)
 
     async def page(self, request: Request) -> Response:
         """GET /authorize/{key}: what is next for a request that was begun."""
@@ -164,11 +164,12 @@ class Authorizing:
         """The answer on its way: by a redirect, by a page that goes on by itself, or by a form (form_post)."""
         to = answer.to.destination
         visitor = await self.frame.visitor(request)
-        if answer.to.mode == requested.FORM_POST:
-            page = self.frame.page("form_post.html", visitor, action=to.uri, host=to.host, params=answer.params)
+        params = await authorize.told(answer, self.env)
+        if answer.to.mode.startswith(requested.FORM_POST):
+            page = self.frame.page("form_post.html", visitor, action=to.uri, host=to.host, params=params)
             self._let_go(page, to)
             return page
-        where = to.with_params(answer.params)
+        where = to.with_params(params)
         if redirects and _NAMEABLE.fullmatch(to.origin):
             return Response(status_code=303, headers={**PERSONAL, "Location": where})
         return self.frame.page("onward.html", visitor, where=where, host=to.host)
