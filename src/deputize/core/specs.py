@@ -30,7 +30,13 @@ class Spec:
 
 
 SPECS: tuple[Spec, ...] = (
-    Spec("oauth2", "RFC 6749", "The OAuth 2.0 Authorization Framework", Status.RFC, ("oauth.token_endpoint",)),
+    Spec(
+        "oauth2",
+        "RFC 6749",
+        "The OAuth 2.0 Authorization Framework",
+        Status.RFC,
+        ("oauth.authorize", "oauth.token_endpoint", "oauth.grants.authorization_code"),
+    ),
     Spec("bearer", "RFC 6750", "Bearer Token Usage", Status.RFC, ("oauth.caller", "oauth.challenge")),
     Spec("revocation", "RFC 7009", "Token Revocation", Status.RFC, ("oauth.token_status",)),
     Spec("jws", "RFC 7515", "JSON Web Signature", Status.RFC, ("jose.jws",)),
@@ -38,6 +44,11 @@ SPECS: tuple[Spec, ...] = (
     Spec("jwa", "RFC 7518", "JSON Web Algorithms", Status.RFC, ("jose.algorithms",)),
     Spec("jwt", "RFC 7519", "JSON Web Token", Status.RFC, ("jose.jwt",)),
     Spec("assertions", "RFC 7523", "JWT Profile for Client Authentication", Status.RFC, ("oauth.assertion",)),
+    Spec("pkce", "RFC 7636", "Proof Key for Code Exchange", Status.RFC, ("oauth.grants.authorization_code",)),
+    Spec("native-apps", "RFC 8252", "OAuth 2.0 for Native Apps", Status.RFC, ("oauth.redirects",)),
+    Spec("jar", "RFC 9101", "JWT-Secured Authorization Request", Status.RFC, ("oauth.request_object",)),
+    Spec("par", "RFC 9126", "Pushed Authorization Requests", Status.RFC, ("oauth.begun",)),
+    Spec("iss-parameter", "RFC 9207", "Issuer Identification in Responses", Status.RFC, ("oauth.authorize",)),
     Spec("thumbprint", "RFC 7638", "JWK Thumbprint", Status.RFC, ("jose.keys",)),
     Spec("introspection", "RFC 7662", "Token Introspection", Status.RFC, ("oauth.token_status",)),
     Spec("as-metadata", "RFC 8414", "Authorization Server Metadata", Status.RFC, ("oauth.metadata",)),
@@ -53,6 +64,15 @@ SPECS: tuple[Spec, ...] = (
     Spec("digest-fields", "RFC 9530", "Digest Fields", Status.RFC, ("oauth.details",)),
     Spec("resource-metadata", "RFC 9728", "Protected Resource Metadata", Status.RFC, ("oauth.metadata",)),
     Spec("fully-specified", "RFC 9864", "Fully-Specified Algorithms", Status.RFC, ("jose.algorithms",)),
+    Spec(
+        "openid",
+        "OpenID Connect Core 1.0",
+        "OpenID Connect, the code flow",
+        Status.FINAL,
+        ("oauth.requested", "oauth.authorize", "oauth.tokens", "oauth.userinfo"),
+    ),
+    Spec("form-post", "OAuth 2.0 Form Post Response Mode", "Form Post", Status.FINAL, ("server.authorizing",)),
+    Spec("jarm", "JARM", "JWT Secured Authorization Response Mode", Status.FINAL, ("oauth.authorize",)),
     Spec(
         "ciba",
         "OpenID CIBA Core 1.0",
