@@ -5,14 +5,15 @@ They hold a domain with all that lies on it, may change it whenever they like, a
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import httpx2
 import pytest
 
 from deputize.core.ports import Event
 from deputize.core.rules import Refusal
-from deputize.core.values import ClientId, Instant, Subject
+from deputize.core.values import ClientId, Instant, Seconds, Subject
 from deputize.core.wire import json_bytes
 from deputize.jose.jwt import TYPED
 from deputize.jose.keys import PrivateKey
@@ -20,9 +21,10 @@ from deputize.oauth import clients, metadata
 from deputize.oauth import standing as standings
 from deputize.oauth.asking import Answered, Waiting
 from deputize.oauth.client import Client, SecretHash, secret_hash
-from deputize.oauth.client_document import ID_URL, NAMES_ITSELF, NO_QUERY, NO_SECRET, NO_SHARED_METHOD
+from deputize.oauth.client_document import ID_URL, NAMES_ITSELF, NO_QUERY, NO_SECRET, NO_SHARED_METHOD, UNCHANGED
 from deputize.oauth.clients import document
 from deputize.oauth.clients.document import (
+    EVERY,
     FOUND,
     KEYS_FOUND,
     LOOKS_A_HOST_MAX,
@@ -41,10 +43,13 @@ from tests.support.documents import (
     METHODS,
     URL,
     Published,
+    Web,
     a_document,
     a_published_world,
     a_reply,
 )
+from tests.support.flow import Flow, a_flow, ticks_on
+from tests.support.pages import text_of
 from tests.support.proofs import lets_through, stops
 
 REFUSED = (401, "invalid_client")
@@ -488,3 +493,127 @@ async def test_what_is_not_changed_is_not_told_of(there: Published) -> None:
     events = [one.what for one in await there.world.store.select(Event, "client", URL)]
     assert [what for what in events if what.startswith("client_document")] == ["client_document_read"]
     assert (await known(there)).expires_at == Instant(there.world.now + document.KEPT)
+
+
+# --- in the browser -------------------------------------------------------------------------------------------------
+
+PUBLIC: dict[str, Any] = {
+    "jwks": None,
+    "token_endpoint_auth_method": "none",
+    "token_endpoint_auth_methods_supported": None,
+    "redirect_uris": ["https://app.example/callback", "http://127.0.0.1/cb"],
+    "grant_types": ["authorization_code", "refresh_token"],
+}
+ASKED = {"redirect_uri": "https://app.example/callback", "scope": READ, "resource": PHARMACY}
+
+
+@dataclass
+class Browsed:
+    """A flow whose clients publish what they are."""
+
+    flow: Flow
+    web: Web
+
+    def publish(self, url: str = URL, **members: Any) -> None:
+        self.web.pages[url] = a_document(url, **{**PUBLIC, **members})
+
+    async def page(self, url: str = URL, **asked: Any) -> httpx2.Response:
+        return await self.flow.shown(await self.flow.browser(), url, **{**ASKED, **asked})
+
+
+@pytest.fixture
+async def browsed() -> AsyncIterator[Browsed]:
+    web = Web({URL: a_document(**PUBLIC)})
+    ways = (document.way(document.Settings(audiences=(EVERY,)), METHODS),)
+    async with a_flow(ways=ways, fetch=web) as flow:
+        yield Browsed(flow, web)
+
+
+@stops(ID_URL, NAMES_ITSELF, FOUND)
+@pytest.mark.parametrize(
+    ("url", "members"),
+    [
+        ("https://app.example/a/../b", {}),
+        ("https://app.example", {}),
+        ("https://nobody.example/c", None),
+        ("https://app.example/c", {"client_id": URL}),
+        ("https://app.example/c", {"client_secret": "hush"}),
+        ("https://app.example/c", {"redirect_uris": ["https://other.example/cb"]}),
+        ("https://app.example/c", {"redirect_uris": []}),
+        ("https://app.example/c", {"token_endpoint_auth_method": "spiffe_jwt"}),
+        ("https://app.example/c", {"grant_types": ["client_credentials"], "redirect_uris": None}),
+    ],
+)
+async def test_what_is_wrong_with_a_client_is_told_to_nobody_but_who_is_there(
+    browsed: Browsed, url: str, members: dict[str, Any] | None
+) -> None:
+    """CM-01 to CM-04, CM-07, CM-09, N20: a page, and no redirect anywhere."""
+    if members is not None:
+        browsed.publish(url, **members)
+    answer = await browsed.flow.begin(await browsed.flow.browser(), url, **ASKED)
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+
+
+async def test_the_host_stands_first_and_the_name_is_only_claimed(browsed: Browsed) -> None:
+    """CM-13, CM-14, SF-15: markup is shown as text, and no picture comes from anywhere."""
+    browsed.publish(client_name="<b>Your\u202e Bank</b>" + "x" * 3000, logo_uri="https://evil.example/logo.svg")
+    page = await browsed.page()
+    text = text_of(page)
+    assert text.index(HOST) < text.index("<b>Your Bank</b>")
+    assert "x" * 65 not in text
+    assert "<b>Your" not in page.text
+    assert "logo.svg" not in page.text
+    assert "\u202e" not in page.text
+    assert browsed.web.asked == [URL]
+
+
+async def test_an_answer_that_goes_elsewhere_is_shown_to(browsed: Browsed) -> None:
+    """What MCP asks for: the redirect URI's host, and a warning where it is on one's own machine."""
+    browsed.publish(redirect_uris=["https://app.example/callback", "https://other.example/cb", "http://127.0.0.1/cb"])
+    home = text_of(await browsed.page())
+    assert "The answer goes to" not in home
+    away = text_of(await browsed.page(redirect_uri="https://other.example/cb"))
+    assert f"The answer goes to other.example, and not to {HOST}." in away
+    here = text_of(await browsed.page(redirect_uri="http://127.0.0.1:4321/cb"))
+    assert "any program on it could say that it belongs to app.example" in here
+    assert "http://127.0.0.1:4321" in here
+
+
+@lets_through(UNCHANGED)
+async def test_a_public_client_of_its_own_document_gets_what_was_allowed(browsed: Browsed) -> None:
+    flow = browsed.flow
+    flow.world.public.add(URL)
+    landing = await flow.allowed(URL, **ASKED)
+    answer = await flow.redeem(landing.told["code"], URL, redirect_uri=ASKED["redirect_uri"])
+    assert answer.status == 200, answer.body
+    again = await flow.shown(await flow.browser(), URL, **ASKED)
+    assert again.status_code == 200  # a public client is asked for each time
+
+
+@stops(UNCHANGED)
+async def test_a_document_that_changes_ends_what_was_begun(browsed: Browsed) -> None:
+    """CM-10: between the page and its answer, and between the code and its use: the first version counts."""
+    flow = browsed.flow
+    flow.world.public.add(URL)
+    browser = await flow.browser()
+    page = await flow.shown(browser, URL, **ASKED)
+    code = (await flow.allowed(URL, **ASKED)).told["code"]
+    settings = document.Settings(audiences=(EVERY,), fresh_max=Seconds(60))
+    await document.way(settings, METHODS).find(URL, flow.world.env)  # another worker looks, and sees the new one
+    browsed.publish(redirect_uris=["https://app.example/callback", "https://evil.example/cb"])
+    flow.world.clock.forward(60)
+    await document.way(settings, METHODS).find(URL, flow.world.env)
+    flow.world.clock.forward(-60)  # by the code's own time, it lives
+    answer = await flow.redeem(code, URL, redirect_uri=ASKED["redirect_uri"], spends=("client",))
+    assert (answer.told, answer["error_description"]) == ((400, "invalid_grant"), UNCHANGED.says)
+    told = await flow.sends(browser, page, "allow", *ticks_on(page))
+    assert told.status_code == 400
+    assert UNCHANGED.says in text_of(told)
+    assert "location" not in told.headers
+
+
+async def test_a_loopback_port_floats_for_a_document_too(browsed: Browsed) -> None:
+    assert (await browsed.page(redirect_uri="http://127.0.0.1:4321/cb")).status_code == 200
+    assert (await browsed.page(redirect_uri="http://localhost:4321/cb")).status_code == 400
+    assert (await browsed.page(redirect_uri="https://app.example:4321/callback")).status_code == 400

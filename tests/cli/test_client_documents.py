@@ -1,17 +1,12 @@
 """Who publishes a client's document makes it, puts it on the web, and sees what a server would say of it."""
 
-import http.server
 import json
-import ssl
 import stat
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 from typer.testing import CliRunner
 
 from deputize.cli.main import app
@@ -19,6 +14,7 @@ from deputize.jose.keys import PrivateKey
 from deputize.oauth.client_document import CACHED
 from tests.support.documents import KEY, URL, a_document
 from tests.support.proofs import lets_through, stops
+from tests.support.site import Site, a_site
 
 runner = CliRunner()
 
@@ -91,68 +87,31 @@ def test_a_url_that_is_none_is_not_asked(url: str) -> None:
 # --- lint at a URL --------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Site:
-    """A web server with a certificate of an authority of its own; `pages` is what it has."""
-
-    origin: str
-    ca_file: str
-    pages: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
-
-    def put(self, path: str, document: Any, *, status: int = 200, **headers: str) -> str:
-        told = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
-        self.pages[path] = (status, told, json.dumps(document).encode())
-        return self.origin + path
-
-    def lint(self, url: str) -> tuple[int, dict[str, Any]]:
-        return said("lint", url, "--allow", self.origin, "--ca-file", self.ca_file)
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    ca = trustme.CA()
-    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    made: list[Site] = []
+    with a_site(tmp_path) as made:
+        yield made
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, headers, body = made[0].pages.get(self.path, (404, {}, b""))
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        ca.issue_cert("127.0.0.1").configure_cert(context)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        made.append(Site(f"https://127.0.0.1:{server.server_port}", str(tmp_path / "ca.pem")))
-        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
-        serving.start()
-        yield made[0]
-        server.shutdown()
-        serving.join()
+def lint(site: Site, url: str) -> tuple[int, dict[str, Any]]:
+    return said("lint", url, "--allow", site.origin, "--ca-file", site.ca_file)
 
 
 @lets_through(CACHED)
 def test_a_document_on_the_web_is_good(site: Site) -> None:
     url = site.put("/c.json", a_document(site.origin + "/c.json"), Cache_Control="max-age=3600")
-    assert site.lint(url) == (0, {"client_id": url, "ok": True, "findings": []})
+    assert lint(site, url) == (0, {"client_id": url, "ok": True, "findings": []})
 
 
 @stops(CACHED)
 def test_what_the_web_server_does_is_looked_at_too(site: Site) -> None:
     url = site.origin + "/c.json"
     site.put("/c.json", a_document(url))
-    code, told = site.lint(url)
+    code, told = lint(site, url)
     assert (code, [one["section"] for one in told["findings"]]) == (0, ["Metadata Caching"])
     for status, kind in ((301, "application/json"), (404, "application/json"), (200, "text/html")):
         site.put("/c.json", a_document(url), status=status, Content_Type=kind, Location="/d.json")
-        code, told = site.lint(url)
+        code, told = lint(site, url)
         assert (code, [one["section"] for one in told["findings"]]) == (1, ["Metadata Discovery Errors"])
 
 
@@ -160,13 +119,13 @@ def test_keys_that_lie_elsewhere_are_looked_at(site: Site) -> None:
     url = site.origin + "/c.json"
     document = a_document(url, jwks=None, jwks_uri=site.origin + "/keys")
     site.put("/c.json", document, Cache_Control="max-age=3600")
-    assert site.lint(url)[0] == 1
+    assert lint(site, url)[0] == 1
     site.put("/keys", {"keys": [KEY.to_jwk()]})
-    code, told = site.lint(url)
+    code, told = lint(site, url)
     assert code == 1
     assert "not public" in told["findings"][0]["where"]
     site.put("/keys", {"keys": [KEY.public_jwk()]})
-    assert site.lint(url)[0] == 0
+    assert lint(site, url)[0] == 0
 
 
 # --- publish --------------------------------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ from deputize.jose.keys import PrivateKey
 from deputize.oauth import client_document as documents
 from deputize.oauth.client_document import CACHED, Finding
 from deputize.oauth.clients.document import FOUND, KEYS_FOUND, public_keys
+from deputize.oauth.login import NONE
+from deputize.oauth.redirects import NATIVE
 
 KEYS_MAX: Final = 64 * 1024
 KEY_NAME: Final = ".key.json"
@@ -169,13 +171,13 @@ def publish(wanted: Wanted, folder: Path) -> Made:
 
 
 def _members(wanted: Wanted, key: PrivateKey | None) -> JsonObject:
-    method = documents.NONE if key is None else documents.PRIVATE_KEY_JWT
+    method = NONE if key is None else documents.PRIVATE_KEY_JWT
     redirect_uris = list(wanted.redirect_uris)
     told: dict[str, Any] = {
         "client_id": wanted.url,
         "client_name": wanted.name,
         "redirect_uris": redirect_uris,
-        "application_type": "native" if documents.is_native({"redirect_uris": redirect_uris}) else "web",
+        "application_type": NATIVE if documents.is_native({"redirect_uris": redirect_uris}) else "web",
         "grant_types": list(wanted.grant_types),
         "response_types": ["code"] if documents.CODE in wanted.grant_types else [],
         "scope": wanted.scope,

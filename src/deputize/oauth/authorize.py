@@ -14,6 +14,7 @@ from deputize.oauth.authentication import SEEN_ENOUGH, Authentication
 from deputize.oauth.authority import Authority
 from deputize.oauth.begun import ANSWERED_ONCE, Begun, find, known, made, presented, unsealed, where
 from deputize.oauth.client import Client, Person
+from deputize.oauth.client_document import UNCHANGED
 from deputize.oauth.grants import authorization_code
 from deputize.oauth.grants.authorization_code import Yes
 from deputize.oauth.login import NONE
@@ -145,6 +146,8 @@ async def _next(
     kept: bool = True,
 ) -> Step:
     asked = begun.requested
+    if client.rests_on != asked.rests_on:  # nor is anything sent to a redirect URI that may be no longer the client's
+        UNCHANGED.refuse("invalid_request")
     silent = "none" in asked.prompt
     try:
         again = _must_sign_in(begun, visitor, silent=silent)

@@ -13,6 +13,8 @@ from deputize.core.values import scope as read_scope
 from deputize.core.wire import JsonObject, Malformed
 from deputize.jose import jwt
 from deputize.jose.keys import KeySet, holds_secret
+from deputize.oauth.login import NONE
+from deputize.oauth.redirects import NATIVE, is_fit
 
 SPEC: Final = "draft-ietf-oauth-client-id-metadata-document-03"
 BYTES_MAX: Final = 5 * 1024
@@ -21,7 +23,6 @@ NAME_MAX: Final = 64
 URL_MAX: Final = 2048
 ENTRIES_MAX: Final = 50
 
-NONE: Final = "none"
 PRIVATE_KEY_JWT: Final = "private_key_jwt"
 CODE: Final = "authorization_code"
 
@@ -53,6 +54,9 @@ REDIRECTS = Rule(
     "Redirect URL Registration",
     "A client for the authorization code has redirect URIs: https, loopback, or a scheme of an app's own with a dot.",
 )
+UNCHANGED = Rule(
+    SPEC, "Changes in Client Metadata", "The client's document is what it was when its authorization request began."
+)
 SPIFFE = Rule(
     "draft-ietf-oauth-spiffe-client-auth-02",
     "Client Registration",
@@ -79,7 +83,6 @@ MEMBERS = Rule("RFC 7591", "2", "Each grant type has the response type that goes
 _SHARED: Final = re.compile(r"client_secret_.*|.*_(?:secret|hmac|symmetric).*")
 _PERCENT_DOTS: Final = re.compile(r"(?:\.|%2e){1,2}", re.IGNORECASE)
 _SPIFFE: Final = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]+)*(?:/\*)?")
-_OWN_SCHEME: Final = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+:/[A-Za-z0-9\-._~:/?@!$&'()*+,;=%]*")
 
 _TEXTS: Final = (
     *("client_id", "client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri", "jwks_uri", "scope"),
@@ -283,7 +286,8 @@ def grant_types(document: JsonObject) -> frozenset[str]:
 
 def _of_redirects(document: JsonObject) -> Iterator[Finding]:
     uris = _list(document, "redirect_uris")
-    if any(not is_redirect(uri) for uri in uris) or (CODE in grant_types(document) and not uris):
+    kind = NATIVE if is_native(document) else "web"
+    if not all(is_fit(uri, kind) for uri in uris) or (CODE in grant_types(document) and not uris):
         yield Finding(REDIRECTS, "redirect_uris")
     if (
         CODE in grant_types(document)
@@ -293,22 +297,11 @@ def _of_redirects(document: JsonObject) -> Iterator[Finding]:
         yield Finding(MEMBERS, "response_types", must=False)
 
 
-def is_redirect(uri: str) -> bool:
-    """Whether this may be a redirect URI at all: https, http on loopback, or a scheme of an app's own (RFC 8252, 7)."""
-    if _OWN_SCHEME.fullmatch(uri):
-        return len(uri) <= URL_MAX
-    try:
-        WebUrl(uri)
-    except ValueError:
-        return False
-    return True
-
-
 def is_native(document: JsonObject) -> bool:
     """Whether the client runs on a person's own machine: it says so, or says nothing and wants its answers there."""
     told = document.get("application_type")
     uris = _list(document, "redirect_uris")
-    return told == "native" if told is not None else any(not uri.startswith("https:") for uri in uris)
+    return told == NATIVE if told is not None else any(not uri.startswith("https:") for uri in uris)
 
 
 def is_spiffe(text: str) -> bool:

@@ -59,6 +59,7 @@ class Requested:
     """What a client asks, and how it wants to be answered. It fits the registration; nobody has allowed it yet.
 
     `audience` are the resources that it leads to. `prompt`, `max_age`, `login_hint` and `acr_values` are for the pages.
+    `rests_on` stands for the client as it was then.
     """
 
     client: str
@@ -75,6 +76,7 @@ class Requested:
     max_age: Seconds | None = None
     login_hint: str = ""
     acr_values: tuple[str, ...] = ()
+    rests_on: str = ""
 
     @property
     def openid(self) -> bool:
@@ -133,6 +135,7 @@ async def read(form: Form, client: Client, where: Answering, issuer: Issuer, env
         max_age=_max_age(form),
         login_hint=hint,
         acr_values=tuple((form.get("acr_values") or "").split()),
+        rests_on=client.rests_on,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from deputize.core.values import Instant
 from deputize.core.wire import Form
@@ -29,7 +30,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentView:
-    """A question of consent. `who` is what was verified: the host that the answer goes to, or that it stays here.
+    """A question of consent.
+
+    `who` is what was verified: the host of the client's own document, else the host that the answer goes to, or that it
+    stays here.
 
     `calls_itself` is what the client says of itself, `before` what the person has allowed it already.
     """
@@ -56,12 +60,26 @@ class ConsentView:
         return any(choice.field for choice in self.choices)
 
 
-def _who(destination: Destination) -> tuple[str, str]:
-    """Whom the answer reaches, as far as anybody has verified; and what to beware of."""
+def _who(client: Client, destination: Destination) -> tuple[str, str]:
+    """Who asks and whom the answer reaches, as far as anybody has verified; and what to beware of."""
+    if client.document is not None:
+        return client.name, _beware_of_document(client, destination)
     if not destination.is_on_this_machine:
         return destination.host, ""
     beware = "Any program on it could be the one that asks. Go on only if you have just started this yourself."
     return "An app on this device", f"We know no more of it than that it runs on the device you are using. {beware}"
+
+
+def _beware_of_document(client: Client, destination: Destination) -> str:
+    """The host of a document was verified, and not that what asks on this device, or elsewhere, belongs to it."""
+    if destination.is_on_this_machine:
+        return (
+            "The answer goes to a program on the device that you are using, and any program on it could say that it "
+            f"belongs to {client.name}. Go on only if you have just started this yourself."
+        )
+    if destination.host != urlsplit(client.key).hostname:
+        return f"The answer goes to {destination.host}, and not to {client.name}."
+    return ""
 
 
 def _choices(wanted: Authority, resources: tuple[Resource, ...], ticked: Authority) -> tuple[Choice, ...]:
@@ -104,14 +122,15 @@ def consent_view(
     ticked: Authority | None = None,
 ) -> ConsentView:
     """Make the view. `before` is what was allowed, each with its words."""
-    who, warning = _who(destination)
+    who, warning = _who(client, destination)
+    calls_itself = client.name if client.document is None else client.document.calls_itself or client.key
     wanted = ask.wanted
     names = " and ".join(visible(one.name) for one in resources if not one.own)
     length = minutes(max(0, wanted.until - ask.created_at))
     return ConsentView(
         page=ask.page,
         who=shown(who),
-        calls_itself=shown(client.document.calls_itself if client.document else client.name),
+        calls_itself=shown(calls_itself),
         how_known=shown(client.how_known),
         goes_to=shown(destination.origin),
         wants="act for you" if wanted.details or wanted.scope - OWN_SCOPES.keys() else "know who you are",

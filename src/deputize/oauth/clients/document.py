@@ -15,6 +15,8 @@ from deputize.jose.keys import KeySet, holds_secret
 from deputize.oauth import client_document as documents
 from deputize.oauth.client import Client, Document, Resource, Way
 from deputize.oauth.client_document import SPEC
+from deputize.oauth.login import NONE
+from deputize.oauth.redirects import NATIVE
 
 NAME: Final = "document"
 EVERY: Final = "*"
@@ -174,7 +176,7 @@ class Documents:
     def _client(self, document: JsonObject, headers: Headers, resources: tuple[Resource, ...], now: Instant) -> Client:
         url = document["client_id"]
         told = documents.methods(document)
-        common = [one for one in (documents.PRIVATE_KEY_JWT, documents.NONE) if one in told and one in self.methods]
+        common = [one for one in (documents.PRIVATE_KEY_JWT, NONE) if one in told and one in self.methods]
         if not common:
             METHOD_COMMON.refuse("unauthorized_client", told=told)
         redirects = tuple(document.get("redirect_uris", ()))
@@ -197,7 +199,7 @@ class Documents:
             jwks=_text(document.get("jwks", {"keys": []})),
             dpop_bound=document.get("dpop_bound_access_tokens", False),
             redirect_uris=redirects,
-            application_type="native" if documents.is_native(document) else "web",
+            application_type=NATIVE if documents.is_native(document) else "web",
             document=Document(
                 fetched_at=now,
                 fresh_until=Instant(now + seconds),

@@ -17,6 +17,7 @@ from deputize.oauth.asking import Ask, Collected
 from deputize.oauth.authentication import Authentication
 from deputize.oauth.authority import Authority
 from deputize.oauth.client import Resource
+from deputize.oauth.client_document import UNCHANGED
 from deputize.oauth.details import Detail, details
 from deputize.oauth.grant import Grant
 from deputize.oauth.login import AuthenticatedClient
@@ -42,7 +43,7 @@ class Code(Record):
 
     `allowed` is what the person said yes to, at `allowed_at`, and `seen` how they had been authenticated. `wrong`
     counts uses with a wrong verifier. `ask` is what was asked, where
-    it was not covered by what was allowed before.
+    it was not covered by what was allowed before. `rests_on` stands for the client as it was then.
     """
 
     kind: ClassVar[str] = "code"
@@ -64,6 +65,7 @@ class Code(Record):
     ask: str = ""
     wrong: int = 0
     spent_at: Instant | None = None
+    rests_on: str = ""
 
     @property
     def root(self) -> str:
@@ -105,6 +107,7 @@ def make(asked: Requested, yes: Yes, env: Env) -> tuple[Add, Secret]:
         seen=yes.seen,
         acr=yes.seen.acr(asked.acr_values),
         nonce=asked.nonce,
+        rests_on=asked.rests_on,
         lives_until=Instant(now + LIFE),
         expires_at=Instant(now + LIFE + KEPT_AFTER),
         ask=yes.ask,
@@ -159,6 +162,8 @@ async def approve(request: Request, client: AuthenticatedClient, _: Issuer, env:
     if code.spent_at is not None:  # by its own client, who knows the verifier: that one, or a thief of both
         await _revoke(code, env)
         NO_REPLAY.refuse("invalid_grant")
+    if client.client.rests_on != code.rests_on:
+        UNCHANGED.refuse("invalid_grant")
     return await _approval(request, code, env)
 
 
