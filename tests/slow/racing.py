@@ -4,6 +4,7 @@ It is the whole server but for the socket: each attempt is a request that goes t
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import random
@@ -19,17 +20,21 @@ from deputize.adapters.stores import open_store
 from deputize.compose.kinds import KINDS
 from deputize.compose.parts import ports
 from deputize.core.ports import Env, Record
-from deputize.core.values import Instant, Issuer
-from deputize.core.wire import json_bytes
+from deputize.core.values import ClientId, Instant, Issuer, Subject
+from deputize.core.wire import b64u, json_bytes
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import assertion
+from deputize.oauth import standing as standings
 from deputize.oauth.asking import Answered, Ask
+from deputize.oauth.authentication import Authentication
 from deputize.oauth.authority import Authority
 from deputize.oauth.client import Client, Person, Resource, SecretHash, secret_hash
 from deputize.oauth.client_auth import METHODS
 from deputize.oauth.families import PREFIX, Family
-from deputize.oauth.grants import GRANTS, ciba, client_credentials, refresh_token
+from deputize.oauth.grants import GRANTS, authorization_code, ciba, client_credentials, refresh_token
+from deputize.oauth.grants.authorization_code import Code
 from deputize.oauth.server import AuthorizationServer
+from deputize.oauth.standing import Standing
 from deputize.server.app import protocol_app
 from deputize.server.http import Asgi
 from tests.support.asgi import request
@@ -39,6 +44,7 @@ from tests.support.world import basic
 ISSUER: Final = Issuer("https://as.example")
 API: Final = "https://pharmacy.example"
 WITH_KEY, WITH_SECRET, SECRET = "bot-with-key", "bot-with-secret", "what only the bot knows"
+VERIFIER: Final = "a-verifier-that-has-as-many-letters-as-it-needs"
 EACH: Final = 2  # attempts of one worker at one thing
 LIFE: Final = 24 * 3600
 
@@ -46,7 +52,9 @@ LIFE: Final = 24 * 3600
 def people(key: PrivateKey) -> tuple[Record, ...]:
     """Who has to be there, whatever is raced for."""
     common: dict[str, Any] = {
-        "grant_types": frozenset({client_credentials.GRANT.type, refresh_token.TYPE, ciba.TYPE}),
+        "grant_types": frozenset(
+            {client_credentials.GRANT.type, refresh_token.TYPE, ciba.TYPE, authorization_code.TYPE}
+        ),
         "audiences": frozenset({API}),
         "scope": frozenset({"reorder"}),
     }
@@ -54,6 +62,12 @@ def people(key: PrivateKey) -> tuple[Record, ...]:
     return (
         Resource(key=API, name="Pharmacy", scopes={"reorder": "reorder"}),
         Person(key="alice", login="alice", name="Alice"),
+        Standing(
+            key=standings.key_of(Subject("alice"), ClientId(WITH_SECRET)),
+            person="alice",
+            client=WITH_SECRET,
+            since=Instant(0),
+        ),
         Client(key=WITH_KEY, name="A bot", auth_method="private_key_jwt", jwks=jwks(key), **common),
         Client(key=WITH_SECRET, name="A bot", auth_method="client_secret_basic", secrets=secrets, **common),
     )
@@ -90,11 +104,32 @@ def an_ask(item: int, now: Instant) -> Ask:
     )
 
 
+def a_code(item: int, now: Instant) -> Code:
+    return Code(
+        key=b64u(hashlib.sha256(f"code {item}".encode()).digest()),
+        expires_at=Instant(now + LIFE),
+        client=WITH_SECRET,
+        person="alice",
+        redirect_uri="https://bot.example/back",
+        code_challenge=b64u(hashlib.sha256(VERIFIER.encode()).digest()),
+        dpop_jkt=None,
+        allowed=_authority(now),
+        allowed_at=now,
+        standing=standings.key_of(Subject("alice"), ClientId(WITH_SECRET)),
+        refreshable=True,
+        openid=True,
+        seen=Authentication(at=now, amr=("pwd",)),
+        acr=None,
+        nonce=None,
+        lives_until=Instant(now + LIFE),
+    )
+
+
 def _authority(now: Instant) -> Authority:
     return Authority(audience=frozenset({API}), scope=frozenset({"reorder"}), until=Instant(now + LIFE))
 
 
-FIRST: Final[dict[str, Callable[[int, Instant], Record]]] = {"refresh": a_family, "ask": an_ask}
+FIRST: Final[dict[str, Callable[[int, Instant], Record]]] = {"refresh": a_family, "ask": an_ask, "code": a_code}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +158,10 @@ class Worker:
         """RC-04."""
         return await self._is_told(grant_type=ciba.TYPE, auth_req_id=f"item{item}")
 
+    async def code(self, item: int) -> bool:
+        """RC-01."""
+        return await self._is_told(grant_type=authorization_code.TYPE, code=f"code {item}", code_verifier=VERIFIER)
+
     async def _is_told(self, **form: str) -> bool:
         headers = [("content-type", "application/x-www-form-urlencoded")]
         if "client_assertion" not in form:
@@ -137,6 +176,7 @@ RACES: Final[dict[str, Callable[[Worker, int], Awaitable[bool]]]] = {
     "jti": Worker.jti,
     "refresh": Worker.refresh,
     "ask": Worker.ask,
+    "code": Worker.code,
 }
 
 
