@@ -6,9 +6,10 @@ of a processor the server took for a request: where others use the machine too, 
 
 import os
 import shutil
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -126,12 +127,24 @@ def served(name: str, cores: Cores, place: str = "", *, grants: int = 0, workers
     nobody = Clients(key_id="", key=asked.PROOF_KEY, secret_id="", secret="")
     try:
         server.start(next(iter(asked.key_sets(server, nobody, 1))))
-        held = Held(server, servers.clients_of(server))
+        held = Held(server, _clients_of(server))
         if grants:
             held.use(grants)
         yield held
     finally:
         server.stop()
+
+
+def _clients_of(server: Server) -> Clients:
+    """Its clients, as soon as they are there: where there are several workers, one of them makes these."""
+    end = time.monotonic() + servers.START_SECONDS_MAX
+    while time.monotonic() < end:
+        with suppress(FileNotFoundError, ValueError, RuntimeError):
+            clients = servers.clients_of(server)
+            asked.introspections(server, clients, 1)
+            return clients
+        time.sleep(0.05)
+    raise servers.CannotStart(f"{server.name} made no clients")
 
 
 def beside(

@@ -375,7 +375,7 @@ async def test_a_hundred_who_try_again_all_count(store: Store) -> None:
 
 @pytest.mark.parametrize("turns", [0, 1, 2])
 async def test_a_caller_who_gives_up_breaks_nothing(store: Store, turns: int) -> None:
-    """Their commit is there as a whole or not at all, and those beside it are answered."""
+    """PY-11, TK-20: their commit is there as a whole or not at all, and those beside it are answered."""
     leaving = asyncio.create_task(store.commit(Add(Ticket(key="left")), Add(Mark(key="left"))))
     staying = [asyncio.create_task(store.commit(Add(Ticket(key=str(n))))) for n in range(20)]
     for _ in range(turns):
@@ -645,6 +645,7 @@ async def test_a_store_that_another_process_holds_is_waited_for_and_then_a_fault
 
 
 async def test_a_commit_waits_for_another_process_to_finish(sqlite: SqliteStore, path: Path) -> None:
+    """PY-12: each transaction that writes begins as one that writes, so none is stuck between reading and writing."""
     await sqlite.commit(Add(Mark(key="a")))
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
