@@ -23,7 +23,7 @@ HERE = Issuer("https://as.example")
 async def test_what_one_end_makes_the_other_takes_once(world: World) -> None:
     key = world.keys[BOT]
     compact = assertion.make(BOT, key, audience=HERE.text, jti="one", now=world.now)
-    once = assertion.check(compact, BOT, KeySet.of(key.public()), HERE, world.now)
+    once = assertion.check(assertion.peek(compact), BOT, KeySet.of(key.public()), HERE.text, world.now)
     assert await world.store.commit(once)
     assert not await world.store.commit(once)
 
@@ -33,7 +33,7 @@ async def test_an_assertion_of_one_client_about_another(world: World) -> None:
     key = PrivateKey.generate()
     compact = world.assertion(BOT, key=key, sub=OTHER)
     with pytest.raises(Refusal) as stopped:
-        assertion.check(compact, BOT, KeySet.of(key.public()), HERE, world.now)
+        assertion.check(assertion.peek(compact), BOT, KeySet.of(key.public()), HERE.text, world.now)
     assert stopped.value.rule is OF_ITSELF
 
 

@@ -22,7 +22,7 @@ def test_an_assertion_is_for_the_validated_issuer_alone_and_new_each_time() -> N
     claims = [jwt.peek(text, "invalid_client")[1] for text in compact]
     assert [told["aud"] for told in claims] == [ISSUER.text, ISSUER.text]
     assert claims[0]["jti"] != claims[1]["jti"]
-    assertion.check(compact[0], "bot", KeySet.of(KEY.public()), ISSUER, served.clock())
+    assertion.check(assertion.peek(compact[0]), "bot", KeySet.of(KEY.public()), ISSUER.text, served.clock())
 
 
 def test_a_proof_is_for_this_endpoint() -> None:

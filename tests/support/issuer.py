@@ -100,11 +100,10 @@ class SmallIssuer:
         return 404, {"error": "not_found"}
 
     def _introspect(self, form: Form) -> tuple[int, JsonObject]:
-        compact = form.one("client_assertion")
-        client_id = assertion.claimed_client(compact) or ""
-        keys = self.clients.get(client_id, KeySet())
+        told = assertion.peek(form.one("client_assertion"))
+        keys = self.clients.get(told.client_id, KeySet())
         try:
-            once = assertion.check(compact, client_id, keys, Issuer(self.url), self.clock())
+            once = assertion.check(told, told.client_id, keys, self.url, self.clock())
         except Refusal as no:
             return 401, {"error": no.error}
         if once.record.key in self.asserted:
@@ -114,7 +113,11 @@ class SmallIssuer:
         signers = KeySet.of(*(key.public() for key in self.published)).candidates(parsed.kid, parsed.alg)
         mine = any(key.verifies(parsed.signature, parsed.signing_input) for key in signers)
         aud = claims.get("aud")
-        if not mine or claims["jti"] in self.taken_back or client_id not in (aud if isinstance(aud, list) else [aud]):
+        if (
+            not mine
+            or claims["jti"] in self.taken_back
+            or told.client_id not in (aud if isinstance(aud, list) else [aud])
+        ):
             return 200, {"active": False}
         return 200, {"active": True, **claims}
 

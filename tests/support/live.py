@@ -84,8 +84,8 @@ def statuses(answers: bytes) -> list[int]:
 
 
 @contextmanager
-def live(protocol: type[GuardedProtocol] = GuardedProtocol) -> Iterator[Live]:
-    """A server on a free port, in a thread with an event loop of its own."""
+def live(protocol: type[GuardedProtocol] = GuardedProtocol, app: Asgi | None = None) -> Iterator[Live]:
+    """A server on a free port, in a thread with an event loop of its own: the world's, or of another application."""
     bound = socket.socket()
     bound.bind(("127.0.0.1", 0))
     ready, made = threading.Event(), dict[str, Any]()
@@ -94,7 +94,7 @@ def live(protocol: type[GuardedProtocol] = GuardedProtocol) -> Iterator[Live]:
         async with a_world() as world:
             running = made["live"] = Live(bound.getsockname()[1], world)
             config = uvicorn.Config(
-                _noting(world.app, running.seen),
+                _noting(app or world.app, running.seen),
                 http=protocol,
                 ws="none",
                 lifespan="off",

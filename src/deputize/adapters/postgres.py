@@ -62,13 +62,23 @@ class PostgresStore:
 
     async def read(self, kind: type[R], key: str) -> R | None:
         office = self._at_work()
-        table = self._tables.get(kind) or await self._made(kind, office)
+        table: Table[R] = self._tables.get(kind) or await self._made(kind, office)
+        if not table.kept:
+            return await self._read(office, table, key)
+        kept = await office.kept(table)
+        if key in kept.records:
+            return cast("R | None", kept.records[key])
+        found = await self._read(office, table, key)
+        kept.keep(key, found)
+        return found
+
+    async def _read(self, office: Office, table: Table[R], key: str) -> R | None:
         try:
             place = written(key)
         except UnicodeEncodeError:
             return None  # half a character: no such key was ever kept
         row = await office.read(table, place)
-        return None if row is None else cast("Table[R]", table).packing.unpack(row[2], key, row[1])
+        return None if row is None else table.packing.unpack(row[2], key, row[1])
 
     async def select(self, kind: type[R], where: str, equals: str, *, after: str = "", limit: int = 100) -> list[R]:
         office = self._at_work()

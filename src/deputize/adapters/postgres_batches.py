@@ -16,7 +16,7 @@ from deputize.adapters.postgres_link import (
     code_of,
     fault,
 )
-from deputize.adapters.postgres_tables import APPEND, Part, Shape, Table, arrays, sentence
+from deputize.adapters.postgres_tables import APPEND, CHANGED, Part, Shape, Table, arrays, sentence
 from deputize.core.rules import Fault
 
 T = TypeVar("T")
@@ -25,6 +25,7 @@ W = TypeVar("W")
 BATCH_MAX: Final = 256  # commits in one statement
 BATCH_BYTES_MAX: Final = 4 << 20
 TRIES_MAX: Final = 5  # of a batch of which nothing was done
+KEPT_MAX: Final = 10_000  # records of a kind that are kept in memory, or known not to be there
 SHAPES_MAX: Final = 64  # sentences that are kept; beyond them, one sentence does for all
 
 _AGAIN: Final = frozenset({SERIALIZATION_FAILURE, DEADLOCK, DIVISION_BY_ZERO})  # nothing was done: the same once more
@@ -141,6 +142,9 @@ class Office:
         self._later = 0  # commits that wait for others to let go of a row
         self._reads: dict[str, dict[str, list[asyncio.Future[Any]]]] = {}
         self._asked: deque[_Question] = deque()
+        self._look: asyncio.Future[None] | None = None  # one that has not left yet, so that it sees all up to now
+        self._changed: dict[str, int] = {}
+        self._kept: dict[str, dict[str, Any]] = {}
         self._idle_writers: list[asyncio.Future[None]] = []
         self._idle_readers: list[asyncio.Future[None]] = []
         self._closing = False
@@ -169,6 +173,24 @@ class Office:
             _wake(self._idle_readers)
         waiting.setdefault(key, []).append(future)
         return await future
+
+    async def kept(self, table: Table[Any]) -> "Kept":
+        """What was read of a kind and had not changed after this was asked: with one look for all who ask now."""
+        look = self._look
+        if look is None:
+            look = self._look = self.loop.create_future()
+            self._asked.append(_Question(None, self._looked, look))
+            _wake(self._idle_readers)
+        await asyncio.shield(look)
+        return Kept(self._kept.setdefault(table.name, {}), self._changed, table.name)
+
+    async def _looked(self, link: Link) -> None:
+        self._look = None
+        changed = dict(tuple(row) for row in await link.ask(CHANGED))
+        for name, times in changed.items():
+            if self._changed.get(name, -1) < times:
+                self._kept.pop(name, None)
+                self._changed[name] = times
 
     async def ask(self, do: Callable[[Link], Awaitable[T]]) -> T:
         """What comes of asking something else."""
@@ -298,6 +320,25 @@ class Office:
             else:
                 if not question.future.done():
                     question.future.set_result(outcome)
+
+
+class Kept:
+    """Records of one kind that lie in memory."""
+
+    __slots__ = ("_changed", "_name", "_times", "records")
+
+    def __init__(self, records: dict[str, Any], changed: dict[str, int], name: str) -> None:
+        self.records = records
+        self._changed = changed
+        self._name = name
+        self._times = changed.get(name)
+
+    def keep(self, key: str, record: object) -> None:
+        """Keep what was read; unless the kind has changed meanwhile, before or after it was read."""
+        if self._times is not None and self._changed.get(self._name) == self._times:
+            if len(self.records) >= KEPT_MAX:
+                self.records.clear()
+            self.records[key] = record
 
 
 class _Question(NamedTuple):

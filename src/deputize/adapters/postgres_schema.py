@@ -8,11 +8,18 @@ from typing import Any, Final
 from deputize.adapters.migrations import VERSION, Schema
 from deputize.adapters.packing import packing
 from deputize.adapters.postgres_link import Link, code_of
-from deputize.adapters.postgres_tables import Table, written
+from deputize.adapters.postgres_tables import COUNTER, Table, written
 
 _BOOKS: Final = (
     "CREATE TABLE IF NOT EXISTS _schema (version int PRIMARY KEY, since timestamptz NOT NULL DEFAULT now())",
     'CREATE TABLE IF NOT EXISTS _kinds (kind text COLLATE "C" PRIMARY KEY)',
+    'CREATE TABLE IF NOT EXISTS _changed (kind text COLLATE "C" PRIMARY KEY, times bigint NOT NULL)',
+    (
+        "CREATE OR REPLACE FUNCTION _count_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " EXECUTE format('UPDATE %I._changed SET times = times + 1 WHERE kind = $1', TG_TABLE_SCHEMA)"
+        " USING TG_TABLE_NAME;"
+        " RETURN NULL; END $$"
+    ),
 )
 _THERE: Final = (
     "SELECT c.relname, array_agg(a.attname::text) FROM pg_class c"
@@ -22,6 +29,10 @@ _THERE: Final = (
 _INDEXES: Final = (
     "SELECT c.relname, i.indisvalid FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid"
     " WHERE c.relnamespace = current_schema()::regnamespace"
+)
+_COUNTED: Final = (
+    "SELECT c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+    " WHERE c.relnamespace = current_schema()::regnamespace AND t.tgname = $1 AND t.tgenabled IN ('O', 'A')"
 )
 _ALONE: Final = "SELECT pg_try_advisory_lock(1684369525, 1)"  # beside the turn to append, and held by the connection
 _ALONE_NO_MORE: Final = "SELECT pg_advisory_unlock(1684369525, 1)"
@@ -37,6 +48,7 @@ async def look(link: Link, tables: Sequence[Table[Any]]) -> Schema:
     ((version,),) = await link.ask("SELECT max(version) FROM _schema")
     kinds = tuple(kind for (kind,) in await link.ask("SELECT kind FROM _kinds ORDER BY kind"))
     valid = {name for name, is_valid in await link.ask(_INDEXES) if is_valid}
+    counted = {name for (name,) in await link.ask(_COUNTED, COUNTER)}
     missing: list[str] = []
     for table in tables:
         if table.name not in there or table.name not in kinds:
@@ -44,6 +56,7 @@ async def look(link: Link, tables: Sequence[Table[Any]]) -> Schema:
             continue
         missing += [f"{table.name}.{by}" for by in table.by_fields if by not in there[table.name]]
         missing += [f"the index {name}" for name, _ in table.indexes() if name not in valid]
+        missing += [f"the count of changes of {table.name}"] if table.kept and table.name not in counted else []
     return Schema(version=version, missing=tuple(missing), kinds=kinds)
 
 
@@ -66,11 +79,16 @@ async def _migrate(link: Link, tables: Sequence[Table[Any]]) -> list[str]:
     for sentence in _BOOKS:
         await link.run(sentence)
     there = {name: set(columns) for name, columns in await link.ask(_THERE)}
+    counted = {name for (name,) in await link.ask(_COUNTED, COUNTER)}
     done: list[str] = []
     for table in tables:
         if table.name not in there:
             done.append(f"the table {table.name}")
         done += await _made(link, table, there.get(table.name))
+        if table.kept and table.name not in counted:
+            for sentence in table.counts():
+                await _patiently(link, sentence)
+            done += [f"the count of changes of {table.name}"] if table.name in there else []
         await link.ask("INSERT INTO _kinds (kind) VALUES ($1) ON CONFLICT DO NOTHING", table.name)
     if before.version != VERSION:
         await link.ask("INSERT INTO _schema (version) VALUES ($1) ON CONFLICT DO NOTHING", VERSION)

@@ -26,6 +26,8 @@ _TURN: Final = "pg_advisory_xact_lock(1684369525, 0)"
 _NEVER: Final = -1  # the version of a row that no replacement may leave behind: there was nothing to be replaced
 _INDEXED_BYTES_MAX: Final = 1000  # an entry of an index holds a field and a key, and 2704 bytes
 _PREFIX: Final = 225  # so many characters of a long text are kept in sight: at most 900 bytes
+CHANGED: Final = "SELECT kind, times FROM _changed"
+COUNTER: Final = "deputize counts"  # the trigger
 _NAME_MAX: Final = 63  # PostgreSQL cuts longer names, and two may then be one
 
 
@@ -59,6 +61,7 @@ class Table(Generic[R]):
         "columns",
         "exact",
         "fill",
+        "kept",
         "keys",
         "name",
         "packing",
@@ -70,6 +73,7 @@ class Table(Generic[R]):
     def __init__(self, kind: type[R]) -> None:
         self.packing: Packing[R] = packing(kind)
         self.name = name = self.packing.name
+        self.kept = kind.kept
         self.by_fields = tuple(f"by_{field}" for field in kind.indexed)
         self.columns = ", ".join(("expires_at", "body", *self.by_fields))
         self.keys = _named(name, "keys")  # the sequence that gives the keys of what is appended
@@ -114,6 +118,15 @@ class Table(Generic[R]):
             f" version bigint NOT NULL, expires_at bigint, body bytea NOT NULL{columns})"
         )
         yield f'CREATE SEQUENCE IF NOT EXISTS "{self.keys}"'
+
+    def counts(self) -> Iterator[str]:
+        """What makes the database count the changes of a kind that is kept in memory, whoever makes them."""
+        if self.kept:
+            yield f"INSERT INTO _changed (kind, times) VALUES ('{self.name}', 0) ON CONFLICT DO NOTHING"
+            yield (
+                f'CREATE OR REPLACE TRIGGER "{COUNTER}" AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON "{self.name}"'
+                " FOR EACH STATEMENT EXECUTE FUNCTION _count_change()"
+            )
 
     def indexes(self) -> Iterator[tuple[str, str]]:
         """The indexes beside the key's own: each a name, and what it is on."""

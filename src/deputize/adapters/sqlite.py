@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from deputize.adapters.migrations import Schema
 from deputize.adapters.packing import check_replace, check_where
-from deputize.adapters.sqlite_tables import KINDS, Table, forget
+from deputize.adapters.sqlite_tables import CHANGED, KINDS, Table, forget
 from deputize.adapters.sqlite_writer import Commit, Connection, Job, Step, Work, Writer, fault, opened, tell
 from deputize.adapters.sweeping import in_slices
 from deputize.core.ports import Add, Append, Change, Record, Replace
@@ -31,6 +31,7 @@ R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
 BUSY_SECONDS_MAX: Final = 5.0  # how long others may keep us from writing
+KEPT_MAX: Final = 10_000  # records of a kind that are kept in memory, or known not to be there
 
 
 class SqliteStore:
@@ -57,14 +58,56 @@ class SqliteStore:
     # --- reading: here and now ------------------------------------------------------------------------------------
 
     async def read(self, kind: type[R], key: str) -> R | None:
-        table = self._tables.get(kind) or await self._made(kind)
+        table: Table[R] = self._tables.get(kind) or await self._made(kind)
+        if not table.kept:
+            return self._read(table, key)
+        kept: dict[str, R | None] = self._kept(table.name)
+        if key in kept:
+            return kept[key]
+        found = self._read(table, key)
+        if len(kept) >= KEPT_MAX:
+            kept.clear()
+        kept[key] = found
+        return found
+
+    def _read(self, table: Table[R], key: str) -> R | None:
         try:
             row = self._reader().execute(table.read, (key,)).fetchone()
         except sqlite3.Error as problem:
             raise fault(problem) from None
         except UnicodeEncodeError:
             return None  # half a character: no such key was ever kept
-        return None if row is None else cast("Table[R]", table).packing.unpack(row[2], row[0], row[1])
+        return None if row is None else table.packing.unpack(row[2], row[0], row[1])
+
+    def _kept(self, name: str) -> dict[str, Any]:
+        """What was read of this kind, and has not changed since this turn of the loop began.
+
+        Whoever asks has sent his request before that: all that was acknowledged to him by then is seen.
+        """
+        here, loop = self._here, asyncio.get_running_loop()
+        if here.looked is not loop:
+            try:
+                self._look(here)
+            except sqlite3.Error as problem:
+                raise fault(problem) from None
+            here.looked = loop
+            loop.call_soon(here.look_again)
+        kept = here.kept.get(name)
+        if kept is None:
+            kept = here.kept[name] = {}
+        return kept
+
+    def _look(self, here: "_Here") -> None:
+        """Drop what was read of the kinds that have changed."""
+        reader = self._reader()
+        (file,) = reader.execute("PRAGMA data_version").fetchone()
+        if file == here.file:
+            return
+        changed = dict(reader.execute(CHANGED).fetchall())
+        for name, times in changed.items():
+            if here.changed.get(name) != times:
+                here.kept.pop(name, None)
+        here.file, here.changed = file, changed
 
     async def select(self, kind: type[R], where: str, equals: str, *, after: str = "", limit: int = 100) -> list[R]:
         table: Table[R] = self._tables.get(kind) or await self._made(kind)
@@ -220,3 +263,10 @@ class _Here(threading.local):
         self.reader: Connection | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.gathered: list[Work] = []
+        self.looked: asyncio.AbstractEventLoop | None = None  # the loop in whose present turn we have looked
+        self.file = 0  # of which version the file was then
+        self.changed: dict[str, int] = {}  # how often each kind had changed
+        self.kept: dict[str, dict[str, Any]] = {}
+
+    def look_again(self) -> None:
+        self.looked = None

@@ -14,6 +14,11 @@ COUNTERS: Final = "CREATE TABLE IF NOT EXISTS _appended (kind TEXT PRIMARY KEY N
 COUNTED: Final = "SELECT last FROM _appended WHERE kind = ?"
 COUNT: Final = "INSERT OR REPLACE INTO _appended (kind, last) VALUES (?, ?)"
 
+# How often each kind that is kept in memory has changed. The file itself counts, whoever writes: another process, one
+# of an earlier version, or an operator by hand.
+CHANGES: Final = "CREATE TABLE IF NOT EXISTS _changed (kind TEXT PRIMARY KEY NOT NULL, times INTEGER NOT NULL)"
+CHANGED: Final = "SELECT kind, times FROM _changed"
+
 KINDS: Final = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB '[a-z]*' AND name NOT GLOB 'sqlite_*'"
 _FILLED_AT_ONCE: Final = 1000
 
@@ -33,25 +38,14 @@ class Table(Generic[R]):
     # them was measured at two thirds of the speed.
 
     __slots__ = (
-        *(
-            "_columns",
-            "add",
-            "append",
-            "by",
-            "is_there",
-            "is_this",
-            "name",
-            "packing",
-            "read",
-            "replace",
-            "replace_body",
-            "unfilled",
-        ),
+        *("_columns", "add", "append", "by", "is_there", "is_this", "kept", "name", "packing", "read", "replace"),
+        *("replace_body", "unfilled"),
     )
 
     def __init__(self, kind: type[R]) -> None:
         self.packing: Packing[R] = packing(kind)
         self.name = name = self.packing.name
+        self.kept = kind.kept
         self._columns = tuple(f"by_{field}" for field in kind.indexed)
         places = "".join(f", {column}" for column in self._columns)
         values = ", ?" * len(self._columns)
@@ -90,6 +84,18 @@ class Table(Generic[R]):
             self.fill(connection)
         for column in self._columns:
             connection.execute(f'CREATE INDEX IF NOT EXISTS "{name} {column}" ON "{name}" ({column}, key)')
+
+        if self.kept:
+            self._count_changes(connection)
+
+    def _count_changes(self, connection: sqlite3.Connection) -> None:
+        connection.execute(CHANGES)
+        connection.execute("INSERT OR IGNORE INTO _changed (kind, times) VALUES (?, 0)", (self.name,))
+        for verb in ("INSERT", "UPDATE", "DELETE"):
+            connection.execute(
+                f'CREATE TRIGGER IF NOT EXISTS "{self.name} {verb}" AFTER {verb} ON "{self.name}"'  # noqa: S608 (a checked name)
+                f" BEGIN UPDATE _changed SET times = times + 1 WHERE kind = '{self.name}'; END"
+            )
 
     def missing(self, connection: sqlite3.Connection) -> list[str]:
         """The columns that the file does not have."""

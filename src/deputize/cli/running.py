@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import ssl
@@ -110,6 +111,8 @@ async def serve(
         while not all(server.started or server.should_exit for server in servers):  # noqa: ASYNC110 (no event)
             await asyncio.sleep(0.005)
         if not any(server.should_exit for server in servers):
+            gc.collect()
+            gc.freeze()  # what was made at the start stays: it need not be looked through again and again
             when_ready()
 
 

@@ -15,10 +15,13 @@ class Record:
     `key` is unique within the kind. `expires_at` is when `sweep` may forget it (None: never); whoever reads a
     record looks at the time for himself. `indexed` names the fields, all `str`, that `select` may look for.
     `version` belongs to the store: it counts replacements, and is no part of the value.
+    `kept` says that it is read far more often than it changes: a store may then answer from memory, for as long as it
+    knows of each change that anybody has made.
     """
 
     kind: ClassVar[str]
     indexed: ClassVar[tuple[str, ...]] = ()
+    kept: ClassVar[bool] = False
 
     key: str
     expires_at: Instant | None = None

@@ -229,22 +229,16 @@ class Headers:
 
     def one(self, name: str) -> str | None:
         """The value of a header that may be there once. Twice is `invalid_request`."""
-        values = self.all(name)
-        if len(values) > 1:
-            ONE_HEADER.refuse("invalid_request", header=name)
-        return values[0] if values else None
+        found = None
+        for key, value in self.items:
+            if key == name:
+                if found is not None:
+                    ONE_HEADER.refuse("invalid_request", header=name)
+                found = value
+        return found
 
 
-def _decoded(text: bytes) -> str:
-    if re.search(rb"%(?![0-9A-Fa-f]{2})", text):
-        FORM.refuse("invalid_request")
-    try:
-        plain = unquote_to_bytes(text.replace(b"+", b" ")).decode("utf-8")
-    except UnicodeDecodeError:
-        FORM.refuse("invalid_request")
-    if "\x00" in plain:
-        FORM.refuse("invalid_request")
-    return plain
+_STRAY: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,21 +252,31 @@ class Form:
         """Read a form. Where `aside` is given, what is there twice is left out and noted in it, and not refused."""
         if len(body) > FORM_BYTES_MAX or body.count(b"&") >= FIELDS_MAX:
             SMALL.refuse("invalid_request")
+        if b"\0" in body or b"%00" in body or _STRAY.search(body):
+            FORM.refuse("invalid_request")
         fields: dict[str, tuple[str, ...]] = {}
-        for pair in body.split(b"&"):
-            if not pair:
-                continue
-            if len(pair) > FIELD_BYTES_MAX:
-                SMALL.refuse("invalid_request")
-            name, _, value = pair.partition(b"=")
-            key, text = _decoded(name), _decoded(value)
-            if key in fields and key not in REPEATABLE:
-                if aside is None:
-                    ONCE.refuse("invalid_request", parameter=key)
-                aside.add(key)
-            fields[key] = (*fields.get(key, ()), text)
-        kept = {key: tuple(filter(None, values)) for key, values in fields.items() if key not in (aside or ())}
-        return cls({key: told for key, told in kept.items() if told})
+        try:
+            for pair in body.replace(b"+", b" ").split(b"&"):
+                if not pair:
+                    continue
+                if len(pair) > FIELD_BYTES_MAX:
+                    SMALL.refuse("invalid_request")
+                name, _, value = pair.partition(b"=")
+                key = (unquote_to_bytes(name) if b"%" in name else name).decode()
+                text = (unquote_to_bytes(value) if b"%" in value else value).decode()
+                if key not in fields:
+                    fields[key] = (text,)
+                    continue
+                if key not in REPEATABLE:
+                    if aside is None:
+                        ONCE.refuse("invalid_request", parameter=key)
+                    aside.add(key)
+                fields[key] = (*fields[key], text)
+        except UnicodeDecodeError:
+            FORM.refuse("invalid_request")
+        for key in aside or ():
+            fields.pop(key, None)
+        return cls({key: told for key, values in fields.items() if (told := tuple(filter(None, values)))})
 
     def get(self, name: str) -> str | None:
         values = self.fields.get(name)

@@ -33,10 +33,11 @@ async def agent(
         return found
     compact = _assertion(headers)
     if compact is not None:
-        found = table.agent(assertion.claimed_client(compact))
+        told = assertion.peek(compact)
+        found = table.agent(told.client_id)
         if found is None:
             SHOWN.refuse("invalid_token")
-        once = assertion.check(compact, found.name, found.keys, settings.url, env.clock())
+        once = assertion.check(told, found.name, found.keys, settings.url.text, env.clock())
         if not await env.store.commit(once):
             assertion.ASSERTED_ONCE.refuse("invalid_client")
         return found

@@ -14,8 +14,8 @@ from deputize.jose.keys import KeySet, PrivateKey, PublicKey
 
 SKEW: Final = Seconds(10)  # what two honest clocks may differ by (FAPI 2.0, 5.3.2.1)
 _LATEST: Final = 253402300799  # the last second of the year 9999
-_TEXTS: Final = ("iss", "sub", "jti", "client_id", "scope")
-_TIMES: Final = ("exp", "nbf", "iat")
+_TEXTS: Final = frozenset({"iss", "sub", "jti", "client_id", "scope"})
+_TIMES: Final = frozenset({"exp", "nbf", "iat"})
 _NUMBERS: Final = frozenset({int, float})  # and not bool, which is an int to Python
 
 _BCP: Final = "draft-ietf-oauth-rfc8725bis"
@@ -135,11 +135,24 @@ def verify_peeked(
     parsed: jws.Jws, claims: JsonObject, keys: KeySet, expected: Expectation, now: Instant
 ) -> VerifiedJwt:
     """`verify`, for one who has looked already."""
+    return _verify(parsed, claims, keys.candidates(parsed.kid, parsed.alg), expected, now)
+
+
+def verify_with(
+    parsed: jws.Jws, claims: JsonObject, key: PublicKey, expected: Expectation, now: Instant
+) -> VerifiedJwt:
+    """The same, with the one key that it can be by, whatever it calls it: the one that it came with, say."""
+    return _verify(parsed, claims, (key,) if key.alg.name == parsed.alg else (), expected, now)
+
+
+def _verify(
+    parsed: jws.Jws, claims: JsonObject, candidates: tuple[PublicKey, ...], expected: Expectation, now: Instant
+) -> VerifiedJwt:
     if parsed.typ not in expected.typ:
         TYPED.refuse(expected.error, typ=parsed.typ)
     if parsed.alg not in expected.algs:
         ALGORITHM.refuse(expected.error, alg=parsed.alg[:20])
-    for key in keys.candidates(parsed.kid, parsed.alg):
+    for key in candidates:
         if key.verifies(parsed.signature, parsed.signing_input):
             break
     else:
@@ -156,12 +169,12 @@ def verify_peeked(
 
 def _check_types(claims: JsonObject, expected: Expectation) -> None:
     get = claims.get
-    for name in _TEXTS:
-        value = get(name, "absent")
+    for name in claims.keys() & _TEXTS:
+        value = claims[name]
         if type(value) is not str or not value or "\x00" in value:
             CLAIMS.refuse(expected.error, claim=name)
-    for name in _TIMES:
-        value = get(name, 0)
+    for name in claims.keys() & _TIMES:
+        value = claims[name]
         if type(value) not in _NUMBERS or not 0 <= value <= _LATEST:
             CLAIMS.refuse(expected.error, claim=name)
     aud = get("aud", "absent")

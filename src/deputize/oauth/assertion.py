@@ -2,14 +2,16 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from functools import lru_cache
+from typing import ClassVar, Final, NamedTuple
 
 from deputize.core.ports import Add, Record
 from deputize.core.rules import Rule
-from deputize.core.values import Instant, Issuer, Seconds
-from deputize.core.wire import b64u
+from deputize.core.values import Instant, Seconds
+from deputize.core.wire import JsonObject, b64u
 from deputize.jose import jwt
 from deputize.jose.algorithms import ALL
+from deputize.jose.jws import Jws
 from deputize.jose.jwt import Sole
 from deputize.jose.keys import KeySet, PrivateKey
 
@@ -34,43 +36,57 @@ class AssertionSeen(Record):
     kind: ClassVar[str] = "assertion_seen"
 
 
-def claimed_client(compact: str) -> str | None:
-    """Whom an assertion says it is from: to find the keys, and for nothing else."""
-    _, claims = jwt.peek(compact, "invalid_client")
-    subject = claims.get("sub")
-    return subject if isinstance(subject, str) else None
+class Peeked(NamedTuple):
+    """An assertion that was taken apart and not yet verified."""
+
+    jws: Jws
+    claims: JsonObject
+
+    @property
+    def client_id(self) -> str:
+        """Whom it says it is from: to find the keys, and for nothing else. Empty where it says nothing."""
+        subject = self.claims.get("sub")
+        return subject if isinstance(subject, str) else ""
+
+    def has_audience(self, name: str) -> bool:
+        """Whether it says that this is its sole audience."""
+        return Sole(name).is_met_by(self.claims.get("aud"))
 
 
-def has_audience(compact: str, name: str) -> bool:
-    """Whether an assertion says that this is its sole audience. Nothing of it is believed yet."""
-    return Sole(name).is_met_by(jwt.peek(compact, "invalid_client")[1].get("aud"))
+def peek(compact: str) -> Peeked:
+    """Take an assertion apart, to find out whose it claims to be."""
+    return Peeked(*jwt.peek(compact, "invalid_client"))
 
 
-def check(
-    compact: str,
-    client_id: str,
-    keys: KeySet,
-    issuer: Issuer,
-    now: Instant,
-    *,
-    audience: str | None = None,
-    typs: frozenset[str | None] = TYPS,
-) -> Add:
-    """Verify a client's assertion. What comes back is to be committed: it makes the assertion single use.
-
-    `audience` is another sole audience than the issuer, where one is allowed; `typs` are the types that it may have.
-    """
-    expected = jwt.Expectation(
+@lru_cache(maxsize=1024)  # a pure function of what it is given
+def _expected(client_id: str, audience: str, typs: frozenset[str | None]) -> jwt.Expectation:
+    return jwt.Expectation(
         typ=typs,
         algs=ALL,
         issuer=client_id,
-        audience=Sole(issuer.text if audience is None else audience),
+        audience=Sole(audience),
         lifetime_max=LIFE_MAX,
         age_max=Seconds(LIFE_MAX + jwt.SKEW),
         needs=frozenset({"iss", "sub", "aud", "exp", "jti"}),
         error="invalid_client",
     )
-    verified = jwt.verify(compact, keys, expected, now)
+
+
+def check(
+    told: Peeked,
+    client_id: str,
+    keys: KeySet,
+    audience: str,
+    now: Instant,
+    *,
+    typs: frozenset[str | None] = TYPS,
+) -> Add:
+    """Verify a client's assertion. What comes back is to be committed: it makes the assertion single use.
+
+    `audience` is the sole audience that it is to have: our issuer, unless something else was agreed with the client.
+    `typs` are the types that it may have.
+    """
+    verified = jwt.verify_peeked(told.jws, told.claims, keys, _expected(client_id, audience, typs), now)
     if verified.claims["sub"] != client_id:
         OF_ITSELF.refuse("invalid_client")
     jti = verified.text("jti")

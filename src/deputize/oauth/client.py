@@ -68,6 +68,7 @@ class Client(Record):
     """
 
     kind: ClassVar[str] = "client"
+    kept: ClassVar[bool] = True
 
     name: str
     auth_method: str
@@ -118,6 +119,7 @@ class Resource(Record):
     """
 
     kind: ClassVar[str] = "resource"
+    kept: ClassVar[bool] = True
 
     name: str
     scopes: Mapping[str, str] = field(default_factory=dict)
@@ -136,6 +138,7 @@ class Person(Record):
     """A person. `key` is the subject that tokens name; `login` is what they type, and what a client may hint."""
 
     kind: ClassVar[str] = "person"
+    kept: ClassVar[bool] = True
     indexed: ClassVar[tuple[str, ...]] = ("login",)
 
     login: str

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ from deputize.core.values import Instant, Seconds
 from deputize.core.wire import Headers, JsonObject, Malformed, b64u
 from deputize.jose import jwt
 from deputize.jose.algorithms import ALL
-from deputize.jose.keys import KeySet, PrivateKey, PublicKey
+from deputize.jose.keys import PrivateKey, PublicKey
 from deputize.oauth.binding import BoundKey
 from deputize.oauth.nonces import Nonces
 
@@ -84,7 +85,25 @@ def check(
         key = PublicKey.from_jwk(jwk if isinstance(jwk, dict) else {}, alg=parsed.alg)
     except Malformed as problem:
         PROOF_KEY.refuse(error, problem=str(problem))
-    expected = jwt.Expectation(
+    proof = jwt.verify_with(parsed, claims, key, _expected(error), now)
+    wanted = target(url)
+    htu = wanted if proof.claims["htu"] == wanted else _plain(proof.claims["htu"])
+    if proof.claims["htm"] != method or htu != wanted:
+        METHOD.refuse(error, htm=proof.claims["htm"], htu=htu)  # its query, where secrets may be, is not logged
+    if access_token is not None and proof.claims.get("ath") != token_hash(access_token):
+        PROOF_OF_TOKEN.refuse(error)
+    jti = proof.text("jti")
+    if len(jti) > JTI_MAX:
+        PROOF_ID.refuse(error, jti_length=len(jti))
+    if nonces is not None:  # last: who is told to come again need only bring the nonce along
+        nonces.hold(proof.claims.get("nonce"), now)
+    seen = b64u(hashlib.sha256(f"{key.thumbprint} {wanted} {jti}".encode()).digest())
+    return CheckedProof(BoundKey(jkt=key.thumbprint), Add(ProofSeen(key=seen, expires_at=Instant(now + SEEN_FOR))))
+
+
+@lru_cache(maxsize=8)  # a pure function of a code
+def _expected(error: str) -> jwt.Expectation:
+    return jwt.Expectation(
         typ=frozenset({TYP}),
         algs=ALL,
         issuer=None,  # a proof has none: the key is all that it shows
@@ -94,19 +113,6 @@ def check(
         needs=frozenset({"jti", "htm", "htu", "iat"}),
         error=error,
     )
-    proof = jwt.verify_peeked(parsed, claims, KeySet.of(replace(key, kid=parsed.kid or "")), expected, now)
-    htu = _plain(proof.claims["htu"])
-    if proof.claims["htm"] != method or htu != target(url):
-        METHOD.refuse(error, htm=proof.claims["htm"], htu=htu)  # its query, where secrets may be, is not logged
-    if access_token is not None and proof.claims.get("ath") != token_hash(access_token):
-        PROOF_OF_TOKEN.refuse(error)
-    jti = proof.text("jti")
-    if len(jti) > JTI_MAX:
-        PROOF_ID.refuse(error, jti_length=len(jti))
-    if nonces is not None:  # last: who is told to come again need only bring the nonce along
-        nonces.hold(proof.claims.get("nonce"), now)
-    seen = b64u(hashlib.sha256(f"{key.thumbprint} {target(url)} {jti}".encode()).digest())
-    return CheckedProof(BoundKey(jkt=key.thumbprint), Add(ProofSeen(key=seen, expires_at=Instant(now + SEEN_FOR))))
 
 
 def _plain(htu: object) -> str:

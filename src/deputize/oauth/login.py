@@ -1,8 +1,8 @@
 """What a client-authentication method is, and the proof that a client has passed one."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from deputize.core.ports import Add, Append, Env
 from deputize.core.rules import Rule
@@ -35,17 +35,25 @@ class AuthenticatedClient:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """The client_id that a request claims, and what it shows for it. Nothing of it is believed yet."""
+
+    client_id: str
+    shown: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """A row.
 
-    `claims_to_be` gives the client_id that a request claims by this method, or None where it does not use it. `verify`
-    refuses with `invalid_client`, or gives the marks that make what was shown usable only once, and what is to be told
-    of it. `also` are further registered names that it serves.
+    `claims` reads what a request claims by this method; None where it does not use it. `verify` gets what it has read
+    and refuses with `invalid_client`, or gives the marks that make what was shown usable only once, and what is to be
+    told of it. The two agree on a type that the table cannot see. `also` are further registered names that it serves.
     """
 
     name: str
-    claims_to_be: Callable[[Inbound, Form], str | None]
-    verify: Callable[[Inbound, Form, Client, Issuer, Env], Awaitable[tuple[Add | Append, ...]]]
+    claims: Callable[[Inbound, Form], Claim | None]
+    verify: Callable[[Any, Inbound, Client, Issuer, Env], Awaitable[tuple[Add | Append, ...]]]
     also: tuple[str, ...] = ()
 
     @property

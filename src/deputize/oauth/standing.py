@@ -26,6 +26,7 @@ class Standing(Record):
     """
 
     kind: ClassVar[str] = "standing"
+    kept: ClassVar[bool] = True
     indexed: ClassVar[tuple[str, ...]] = ("person", "client")
 
     person: str

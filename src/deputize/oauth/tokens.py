@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Final
 
 from deputize.core.ports import Env, Question, Record
@@ -60,6 +61,7 @@ class Revoked(Record):
     """A token that was revoked before its end. `key` is its jti; kept until no clock would accept the token."""
 
     kind: ClassVar[str] = "revoked"
+    kept: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +267,7 @@ def opened(compact: str, issuer: Issuer, env: Env, *, error: str) -> Token:
     return token
 
 
+@lru_cache(maxsize=64)  # a pure function of two names
 def _expected(issuer: str, error: str) -> jwt.Expectation:
     return jwt.Expectation(
         typ=frozenset({TYP}),

@@ -36,16 +36,16 @@ _NOBODY: Final = Client(key="-", name="", auth_method="-", grant_types=frozenset
 
 async def authenticate(request: Inbound, form: Form, here: AuthorizationServer, env: Env) -> AuthenticatedClient:
     """Who sends this request. Marks of single use (assertion, proof) are committed here, in one write."""
-    used = [(method, name) for method in here.methods if (name := method.claims_to_be(request, form)) is not None]
+    used = [(method, claim) for method in here.methods if (claim := method.claims(request, form)) is not None]
     if len(used) > 1:
         ONE_METHOD.refuse("invalid_request", methods=[method.name for method, _ in used])
     if not used:
         AUTHENTICATED.refuse("invalid_client")
-    method, client_id = used[0]
-    if form.get("client_id") not in {None, client_id}:
+    method, claim = used[0]
+    if form.get("client_id") not in {None, claim.client_id}:
         SAME_CLIENT.refuse("invalid_client")
-    client = await clients.find(client_id, here.ways, env)
-    marks = await method.verify(request, form, client or _NOBODY, here.issuer, env)
+    client = await clients.find(claim.client_id, here.ways, env)
+    marks = await method.verify(claim.shown, request, client or _NOBODY, here.issuer, env)
     if client is None or client.auth_method not in method.names:
         AUTHENTICATED.refuse("invalid_client", method=method.name)
     wanted = await nonces.at(here.issuer.text, here.dpop, env)

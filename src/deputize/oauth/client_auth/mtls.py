@@ -13,7 +13,7 @@ from deputize.core.values import Instant, Issuer
 from deputize.core.wire import Form, Inbound, Malformed
 from deputize.jose.x509 import Roots, certificate, thumbprint
 from deputize.oauth.client import Client
-from deputize.oauth.login import Method
+from deputize.oauth.login import Claim, Method
 
 CA_ISSUED: Final = "tls_client_auth"
 SELF_SIGNED: Final = "self_signed_tls_client_auth"
@@ -29,14 +29,14 @@ PINNED = Rule("RFC 8705", "2.2", "The certificate is one that the client registe
 def method(roots: Roots | None) -> Method:
     """The row, with the authorities that it trusts; it serves the self-signed method, too."""
 
-    def claims_to_be(request: Inbound, form: Form) -> str | None:
+    def claims(request: Inbound, form: Form) -> Claim | None:
         other = {"client_assertion", "client_assertion_type", "client_secret"} & set(form.fields)
         if request.certificate is None or other or request.headers.all("authorization"):
             return None  # a certificate alone says nothing: other methods run over mutual TLS too
-        return form.get("client_id")
+        name = form.get("client_id")
+        return None if name is None else Claim(name, request.certificate)
 
-    async def verify(request: Inbound, _: Form, client: Client, __: Issuer, env: Env) -> tuple[Add, ...]:
-        shown = request.certificate or b""
+    async def verify(shown: bytes, request: Inbound, client: Client, _: Issuer, env: Env) -> tuple[Add, ...]:
         now = env.clock()
         if client.auth_method == SELF_SIGNED:
             _hold_pinned(shown, client, now)
@@ -44,7 +44,7 @@ def method(roots: Roots | None) -> Method:
             _hold_issued((shown, *request.chain), client, roots, now)
         return ()
 
-    return Method(CA_ISSUED, claims_to_be, verify, also=(SELF_SIGNED,))
+    return Method(CA_ISSUED, claims, verify, also=(SELF_SIGNED,))
 
 
 def _hold_pinned(shown: bytes, client: Client, now: Instant) -> None:

@@ -4,19 +4,20 @@ from deputize.core.ports import Add, Env
 from deputize.core.values import Issuer
 from deputize.core.wire import Form, Inbound
 from deputize.oauth.client import Client
-from deputize.oauth.login import NONE, Method
+from deputize.oauth.login import NONE, Claim, Method
 
 
-def claims_to_be(request: Inbound, form: Form) -> str | None:
+def claims(request: Inbound, form: Form) -> Claim | None:
     other = {"client_assertion", "client_assertion_type", "client_secret"} & set(form.fields)
     # Another scheme than Basic is no client authentication: it authenticates nobody here, and nobody by this row.
     if other or request.certificate is not None or request.headers.all("authorization"):
         return None
-    return form.get("client_id")
+    name = form.get("client_id")
+    return None if name is None else Claim(name, None)
 
 
-async def verify(_: Inbound, __: Form, ___: Client, ____: Issuer, _____: Env) -> tuple[Add, ...]:
+async def verify(_: None, __: Inbound, ___: Client, ____: Issuer, _____: Env) -> tuple[Add, ...]:
     return ()
 
 
-METHOD = Method(NONE, claims_to_be, verify)
+METHOD = Method(NONE, claims, verify)
