@@ -305,7 +305,7 @@ class Line:
 
     async def __call__(self, call: Call) -> Reply:
         del call
-        return self.reply
+        return replace(self.reply, headers=Headers((*self.reply.headers.items, ("content-type", "application/json"))))
 
 
 def of_the_guard(world: World) -> Published[KeySet]:
