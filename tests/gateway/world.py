@@ -15,6 +15,7 @@ import uvicorn
 from deputize.adapters.guarded_fetch import GuardedFetch
 from deputize.adapters.memory import MemoryStore
 from deputize.adapters.system import SystemClock, SystemRandom
+from deputize.cli.serving import GatewayProtocol
 from deputize.core.ports import Add, Env, Event
 from deputize.core.values import ClientId, Instant, Issuer, Seconds, Subject, WebUrl
 from deputize.core.wire import JsonObject, json_object
@@ -34,7 +35,6 @@ from deputize.resource import Guard, Operation
 from deputize.resource.asgi import App, Receive, Scope, Send
 from deputize.sdk.agent import KeyShown
 from deputize.server.app import protocol_app
-from deputize.server.wire_guard import GuardedProtocol
 from tests.support.cast import ALL_GRANTS, BOT, ORDER, OTHER, READ, KeySigner, OpenPolicy, QuietNotify, jwks
 
 THIRTY = b'{"medicine": "Ibuprofen 400 mg", "quantity": 30}'
@@ -66,7 +66,7 @@ class _Server(uvicorn.Server):
 async def served(*pairs: tuple[App, socket.socket], **told: Any) -> AsyncIterator[None]:
     """Each application answers on its socket until the block ends."""
     usual = {
-        "http": GuardedProtocol,
+        "http": GatewayProtocol,
         "log_config": None,
         "access_log": False,
         "lifespan": "off",

@@ -30,6 +30,10 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         case "/wrong-length":
             await send({**start, "headers": [(b"content-length", b"3")]})
             await send({"type": "http.response.body", "body": b"four"})
+        case "/two-lines" | "/two-lines-of-another-kind" | "/with-a-nul":
+            value = {"s": b"a\r\nset-cookie: b", "d": b"a\nset-cookie: b", "l": b"a\0b"}[scope["path"][-1]]
+            await send({**start, "headers": [(b"location", value)]})
+            await send({"type": "http.response.body", "body": b""})
         case "/broken-midway":
             await send(start)
             await send({"type": "http.response.body", "body": b"half", "more_body": True})
@@ -109,11 +113,16 @@ def test_requests_that_came_together_are_answered_in_their_order(server: Live) -
     assert answers.index(b"first") < answers.index(b"second") < answers.index(b"third")
 
 
-@pytest.mark.parametrize("path", [b"/raises", b"/silent", b"/wrong-length"])
+@pytest.mark.parametrize("path", [b"/raises", b"/silent"])
 def test_an_application_that_breaks_ends_in_a_bare_500(server: Live, path: bytes) -> None:
     answer = server.exchange(ask(path) + ask(b"/echo"))
     assert statuses(answer) == [500]
     assert b"purpose" not in answer
+
+
+@pytest.mark.parametrize("path", [b"/wrong-length", b"/two-lines", b"/two-lines-of-another-kind", b"/with-a-nul"])
+def test_an_answer_that_two_would_read_as_two_is_never_sent(server: Live, path: bytes) -> None:
+    assert server.exchange(ask(path) + ask(b"/echo")) == b""
 
 
 def test_one_that_breaks_midway_is_cut_off(server: Live) -> None:

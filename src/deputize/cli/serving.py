@@ -143,10 +143,11 @@ def gateway_here(config: Path, port: int | None, store: Path, *, dev: bool) -> N
     running.run(lambda: _gateway(configured, port, store))
 
 
-class _GatewayProtocol(GuardedProtocol):
-    """As strict about framing; but an upload may take its time."""
+class GatewayProtocol(GuardedProtocol):
+    """As strict about framing; but an upload may take its time, and the gateway itself sees to that it is steady."""
 
     body_seconds = 600.0
+    whole_bytes_max = 0
 
 
 async def _gateway(configured: Configured, port: int | None, store: Path) -> None:
@@ -162,6 +163,6 @@ async def _gateway(configured: Configured, port: int | None, store: Path) -> Non
     async with running.sweeping(env):
         listening = Listening(app, url.hostname or "127.0.0.1", port or url.port or 9410)
         try:
-            await running.serve(listening, http=_GatewayProtocol, when_ready=ready)
+            await running.serve(listening, http=GatewayProtocol, when_ready=ready)
         finally:
             await app.close()

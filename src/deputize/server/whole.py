@@ -79,11 +79,10 @@ class Whole:
                 await self._fail()
 
     async def _fail(self) -> None:
-        if self.response_started or self.disconnected:
-            self._connection.transport.close()
+        if self._answer is not None or self.disconnected:
+            self._connection.transport.close()  # an answer that was begun is seen to be cut off
             return
         self.keep_alive = False
-        self._answer = None  # whatever was begun, nothing of it has left
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(_BROKEN))]
         await self.send({"type": "http.response.start", "status": 500, "headers": headers})
         await self.send({"type": "http.response.body", "body": _BROKEN})
@@ -128,7 +127,7 @@ class Whole:
 
     def _head(self, answer: Message, body: bytes, *, more: bool) -> bytes:
         status = answer["status"]
-        lines = [STATUS_LINE[status]]
+        lines = [STATUS_LINE[status][:-2]]
         length = None
         for name, value in (*self._connection.default_headers, *answer["headers"]):
             if name == b"content-length":
@@ -136,14 +135,15 @@ class Whole:
             elif name == b"connection" and value.lower() == b"close":
                 self.keep_alive = False
                 continue
-            lines += (name, b": ", value, b"\r\n")
+            lines.append(b"%b: %b" % (name, value))
         if length is None and status not in _BARE:
             self._chunked = more
-            lines.append(b"transfer-encoding: chunked\r\n" if more else b"content-length: %d\r\n" % len(body))
+            lines.append(b"transfer-encoding: chunked" if more else b"content-length: %d" % len(body))
         elif length is not None and not more and length != b"%d" % len(body):
             raise RuntimeError("an answer is as long as it says")
         if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines.append(b"\r\n")
-        lines.append(b"%x\r\n%b\r\n" % (len(body), body) if self._chunked and body else body)
-        return b"".join(lines)
+            lines.append(b"connection: close")
+        head = b"\r\n".join(lines)
+        if not head.count(b"\r") == head.count(b"\n") == len(lines) - 1 or b"\0" in head:
+            raise RuntimeError("a header is one line")  # so nobody who gets a word into one writes another
+        return b"%b\r\n\r\n%b" % (head, b"%x\r\n%b\r\n" % (len(body), body) if self._chunked and body else body)

@@ -24,7 +24,7 @@ HEAD_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 20.0
 TARGET_BYTES_MAX: Final = 16 * 1024
 PIPELINED_MAX: Final = 16
-SMALL_BYTES_MAX: Final = 64 * 1024
+WHOLE_BYTES_MAX: Final = 64 * 1024
 UNKNOWN: Final = sys.maxsize
 _PLAIN: Final = frozenset({b"GET", b"POST"})
 
@@ -38,6 +38,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     head_seconds = HEAD_SECONDS
     body_seconds = BODY_SECONDS
+    whole_bytes_max = WHOLE_BYTES_MAX  # a request with a longer body is begun before that has come
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._silent = 0  # bytes that the parser swallowed without a word: a name, a value, an extension without end
         self._spoke = False
         self._running: RequestResponseCycle | Whole | None = None
-        self._small: bytearray | None = None  # the body of a request that is begun when it has come whole
+        self._whole: bytearray | None = None  # the body of a request that is begun when it has come whole
         self._certificate: bytes | None = None
 
     # --- the connection ---
@@ -103,7 +104,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request, with the status that was found; then nothing more is read."""
         self._until(None)
-        running, broken = self._running, self.cycle if self._in_body and self._small is None else None
+        running, broken = self._running, self.cycle if self._in_body and self._whole is None else None
         if running is not None and running is not broken and not running.response_complete:
             # A good request went before: its answer is its own, and the last.
             self.pipeline.clear()
@@ -167,7 +168,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._spoke = True
         self._in_body = False
-        self._small = None
+        self._whole = None
         self._header_bytes = self._fields = 0
         self._until(self.head_seconds)
         super().on_message_begin()
@@ -197,16 +198,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self._until(self.body_seconds)
         if self._certificate is not None:
             cast("dict[str, Any]", self.scope)[CERTIFICATE_SCOPE] = self._certificate
-        if self._is_small():
-            self._small = bytearray()
+        if self._may_wait():
+            self._whole = bytearray()
         else:
             super().on_headers_complete()
 
-    def _is_small(self) -> bool:
+    def _may_wait(self) -> bool:
         """Whether to wait for all of the request before it is begun: it is short, and the only one under way."""
         before = cast("RequestResponseCycle | Whole | None", self.cycle)
         return (
-            self._length <= SMALL_BYTES_MAX
+            self._length <= self.whole_bytes_max
             and not self.expect_100_continue
             and (before is None or before.response_complete)
             and self.limit_concurrency is None
@@ -249,19 +250,19 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._spoke = True
-        if self._small is None:
+        if self._whole is None:
             super().on_body(body)
         else:
-            self._small += body
+            self._whole += body
 
     def on_message_complete(self) -> None:
         self._spoke = True
         self._in_body = False
         self._until(None)
-        if self._small is None:
+        if self._whole is None:
             super().on_message_complete()
             return
-        body, self._small = bytes(self._small), None
+        body, self._whole = bytes(self._whole), None
         path, _, query = self.url.partition(b"?")
         scope = cast("dict[str, Any]", self.scope)
         scope["method"] = self.parser.get_method().decode("ascii")
