@@ -247,7 +247,7 @@ async def test_keys_may_lie_elsewhere(there: Published) -> None:
     assert there.web.asked == [URL, KEYS_URL]
     new = PrivateKey.generate()
     there.web.pages[KEYS_URL] = {"keys": [new.public_jwk()]}
-    there.world.clock.forward(300)
+    there.world.clock.forward(60)
     assert (await there.token(key=new)).status == 200
     assert (await there.token()).told == REFUSED
 
@@ -316,11 +316,39 @@ async def test_a_document_that_is_gone_is_no_client(there: Published) -> None:
 
 
 async def test_a_thousand_at_once_are_one_client(there: Published) -> None:
-    found = await asyncio.gather(
-        *(clients.find(URL, there.world.here.ways, there.world.env) for _ in range(LOOKS_A_HOST_MAX))
-    )
+    """CM-12: a client that many use is looked at once, and its keys too, however many come at once."""
+    there.publish(jwks=None, jwks_uri=KEYS_URL)
+    there.web.pages[KEYS_URL] = {"keys": [KEY.public_jwk()]}
+    there.web.joins = True
+    env, ways = there.world.env, there.world.here.ways
+    found = await asyncio.gather(*(clients.find(URL, ways, env) for _ in range(1000)))
     assert {client.key for client in found if client} == {URL}
-    assert await clients.find(URL, there.world.here.ways, there.world.env) == await known(there)
+    assert there.web.asked == [URL, KEYS_URL]
+    events = [one.what for one in await there.world.store.select(Event, "client", URL)]
+    assert events == ["client_document_read"]
+    there.world.clock.forward(3600)
+    found = await asyncio.gather(*(clients.find(URL, ways, env) for _ in range(1000)))
+    assert None not in found
+    assert there.web.asked == [URL, KEYS_URL] * 2
+
+
+async def test_keys_are_looked_at_once_a_minute_and_outlive_a_short_outage(there: Published) -> None:
+    """CA-17, KR-07: rotated away, out of reach, and answered with something else."""
+    there.publish(jwks=None, jwks_uri=KEYS_URL)
+    there.web.pages[KEYS_URL] = {"keys": [KEY.public_jwk()]}
+    assert (await there.token()).status == 200
+    for wrong in (a_reply(b"<html>", kind="text/html"), a_reply({"keys": []}), None):
+        if wrong is None:
+            del there.web.pages[KEYS_URL]
+        else:
+            there.web.pages[KEYS_URL] = wrong
+        there.world.clock.forward(60)
+        assert (await there.token()).status == 200
+    for _ in range(20):
+        assert (await there.token()).status == 200
+    assert there.web.asked.count(KEYS_URL) == 4  # one a minute
+    there.world.clock.forward(12 * 60)
+    assert (await there.token()).told == REFUSED  # the last good set is over
 
 
 @stops(NOT_TOO_OFTEN)

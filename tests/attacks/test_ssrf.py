@@ -442,6 +442,13 @@ def silent() -> Iterator[Says]:
     return iter([says])
 
 
+def test_the_budget_is_five_seconds_and_two_to_connect() -> None:
+    """CM-06, SF-08: what holds where nobody set anything else."""
+    told = Settings()
+    assert (told.seconds, told.connect_seconds, told.ports, told.allowed_origins) == (5.0, 2.0, (443,), ())
+    assert told.idle_seconds < told.seconds
+
+
 async def test_a_slow_drip_ends_with_the_budget(there: Open, silent: Iterator[Says]) -> None:
     """CM-06: a byte now and then is never idle, and is cut off all the same."""
     async with there(next(silent), seconds=0.15) as here:

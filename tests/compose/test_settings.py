@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from deputize.adapters.stores import open_store
+from deputize.compose.kinds import KINDS
+from deputize.compose.parts import server_parts
 from deputize.compose.settings import Mistakes, load, origins
+from deputize.oauth import metadata
 
 
 def a_file(tmp_path: Path, text: str) -> Path:
@@ -113,3 +117,54 @@ def test_a_lab_may_name_its_own(tmp_path: Path) -> None:
     file.write_text('[adapters.fetch]\nallowed_origins = ["https://127.0.0.1:8443", "https://login.lab.example"]\n')
     assert len(load(file, dev=True).adapters.fetch.allowed_origins) == 2
     assert load(file, dev=True).adapters.fetch.strangers
+
+
+@pytest.mark.parametrize(
+    ("text", "dev", "ways"),
+    [
+        ("", False, []),
+        ('[oauth.clients.document]\naudiences = ["https://api.example"]\n', False, ["document"]),
+        (
+            '[oauth.clients.document]\naudiences = ["*"]\nothers = "blocked"\nallowed = ["*.example"]\n',
+            False,
+            ["document"],
+        ),
+        (
+            '[oauth.clients.document]\naudiences = ["*"]\n[drafts]\nclient-id-metadata-document = false\n',
+            False,
+            [],
+        ),
+        ("", True, ["document"]),
+        ("[drafts]\nclient-id-metadata-document = false\n", True, []),
+    ],
+)
+async def test_clients_that_nobody_registered_are_let_in_by_name(
+    tmp_path: Path, text: str, *, dev: bool, ways: list[str]
+) -> None:
+    """MD-04: what is off is neither there nor told of."""
+    file = tmp_path / "deputize.toml"
+    kept = f'[store]\npath = "{tmp_path}/deputize.db"\n[keys]\npath = "{tmp_path}/keys.json"\n'
+    issuer = "" if dev else '[server]\nissuer = "https://as.example"\n'
+    file.write_text(f"{issuer}{kept}{text}")
+    settings = load(file, dev=dev)
+    if not dev:
+        store = open_store(settings.store.path)
+        await store.migrate(KINDS)
+        await store.close()
+    parts = await server_parts(settings)
+    try:
+        assert [way.name for way in parts.here.ways] == ways
+        told = metadata.of_server(parts.here)
+        assert told.get("client_id_metadata_document_supported", False) is bool(ways)
+    finally:
+        await parts.env.store.close()
+
+
+@pytest.mark.parametrize(
+    "text", ['others = "maybe"', 'audiences = "*"', "fresh_min = 0", "fresh_max = 10", 'tiers = "x"']
+)
+def test_a_policy_for_documents_says_what_it_means(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "deputize.toml"
+    file.write_text(f'[server]\nissuer = "https://as.example"\n[oauth.clients.document]\n{text}\n')
+    with pytest.raises(Mistakes, match=r"oauth\.clients\.document"):
+        load(file)

@@ -53,12 +53,25 @@ def a_reply(
 
 @dataclass
 class Web:
-    """What lies where; what is not there is out of reach. `asked` is what was fetched, in its order."""
+    """What lies where; what is not there is out of reach. `asked` is what was fetched, in its order.
+
+    With `joins`, calls for what is under way join it, as they do at the real door.
+    """
 
     pages: dict[str, Reply | JsonObject] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    joins: bool = False
+    _flights: dict[str, asyncio.Task[Reply]] = field(default_factory=dict)
 
     async def __call__(self, call: Call) -> Reply:
+        if not self.joins:
+            return await self._exchange(call)
+        if (flight := self._flights.get(call.url)) is None:
+            flight = self._flights[call.url] = asyncio.create_task(self._exchange(call))
+            flight.add_done_callback(lambda _: self._flights.pop(call.url))
+        return await flight
+
+    async def _exchange(self, call: Call) -> Reply:
         self.asked.append(call.url)
         await asyncio.sleep(0)  # others may come in between
         found = self.pages.get(call.url)

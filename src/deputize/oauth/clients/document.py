@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -10,7 +12,7 @@ from deputize.core.ports import Add, Append, Env, Event, Replace
 from deputize.core.published import Published, fetched, fresh_for
 from deputize.core.rules import Fault, Rule
 from deputize.core.values import Instant, Seconds, WebUrl, scope
-from deputize.core.wire import Headers, JsonObject, Malformed, b64u
+from deputize.core.wire import Call, Headers, JsonObject, Malformed, Reply, b64u
 from deputize.jose.keys import KeySet, holds_secret
 from deputize.oauth import client_document as documents
 from deputize.oauth.client import Client, Document, Resource, Way
@@ -22,6 +24,7 @@ NAME: Final = "document"
 EVERY: Final = "*"
 KEPT: Final = Seconds(30 * 24 * 3600)  # a client that was not seen for so long is forgotten
 DEFAULT_FRESH: Final = Seconds(3600)
+KEYS_KEPT: Final = Seconds(60)  # so long a key that was taken out still signs, and a new one does not yet
 LOOKS_A_HOST_MAX: Final = 20  # a minute, in one process
 LOOKS_MAX: Final = 300  # at all hosts together
 
@@ -108,7 +111,10 @@ class Documents:
 
     settings: Settings
     methods: frozenset[str]
-    _keys: Published[str] = field(default_factory=lambda: Published(read=public_keys, bytes_max=64 * 1024))
+    _keys: Published[str] = field(
+        default_factory=lambda: Published(read=public_keys, keep=KEYS_KEPT, bytes_max=64 * 1024)
+    )
+    _under_way: set[str] = field(default_factory=set)
     _minute: int = 0
     _unknown: int = 0
     _looks: dict[str, int] = field(default_factory=dict)
@@ -129,7 +135,7 @@ class Documents:
             return kept
         now = env.clock()
         client = kept if kept is not None and self._stands(kept, now) else await self._look(client_id, kept, env)
-        return await self._with_keys(client, env)
+        return await self._with_keys(client, env, known=kept is not None)
 
     def _stands(self, kept: Client, now: Instant) -> bool:
         told = kept.document
@@ -141,7 +147,16 @@ class Documents:
         return _hash([astuple(self.settings), sorted(self.methods)])
 
     async def _look(self, client_id: str, kept: Client | None, env: Env) -> Client:
-        self._hold_back(client_id, env.clock(), known=kept is not None)
+        first = client_id not in self._under_way
+        with self._counted(client_id, env.clock(), known=kept is not None) as counted:
+            if not counted:
+                NOT_TOO_OFTEN.refuse("invalid_client", client=client_id[:200])
+            client = await self._read(client_id, env)
+            if first:
+                await self._keep(client, kept, env)
+            return client
+
+    async def _read(self, client_id: str, env: Env) -> Client:
         try:
             document, headers = await fetched(client_id, documents.BYTES_MAX, env)
         except Fault as fault:  # one sentence for all of it: where it leads is not ours to tell
@@ -149,19 +164,32 @@ class Documents:
         for finding in documents.findings(document, client_id):
             if finding.must:
                 finding.rule.refuse("invalid_client", where=finding.where)
-        client = self._client(document, headers, await self._audiences(env), env.clock())
-        return await self._keep(client, kept, env)
+        return self._client(document, headers, await self._audiences(env), env.clock())
 
-    def _hold_back(self, url: str, now: Instant, *, known: bool) -> None:
-        """Count a look. Whoever makes up ids uses up the looks at a host, and those of no client that is known."""
+    @contextmanager
+    def _counted(self, url: str, now: Instant, *, known: bool) -> Iterator[bool]:
+        """Count a look for as long as it lasts; False for one too many.
+
+        Whoever wants the same meanwhile gets the same answer, and that is no look of their own. Whoever makes up ids
+        uses up the looks at a host, and those of no client that is known.
+        """
+        if url in self._under_way:
+            yield True
+            return
         if (minute := now // 60) != self._minute:
             self._minute, self._looks, self._unknown = minute, {}, 0
         at = url if known else urlsplit(url).netloc
         looks = self._looks.get(at, 0)
         if looks >= LOOKS_A_HOST_MAX or (not known and self._unknown >= LOOKS_MAX):
-            NOT_TOO_OFTEN.refuse("invalid_client", at=at)
+            yield False
+            return
         self._looks[at] = looks + 1
         self._unknown += not known
+        self._under_way.add(url)
+        try:
+            yield True
+        finally:
+            self._under_way.discard(url)
 
     async def _audiences(self, env: Env) -> tuple[Resource, ...]:
         """The resources that such a client may lead to."""
@@ -212,27 +240,28 @@ class Documents:
             ),
         )
 
-    async def _keep(self, client: Client, kept: Client | None, env: Env) -> Client:
+    async def _keep(self, client: Client, kept: Client | None, env: Env) -> None:
         """Put it where all workers find it. Where another was faster, what that one put there is as good."""
         changed = kept is None or kept.rests_on != client.rests_on
-        event = Event(
-            key="",
-            at=env.clock(),
-            what="client_document_changed" if kept else "client_document_read",
-            client=client.key,
-        )
+        what = "client_document_read" if kept is None else "client_document_changed"
+        event = Event(key="", at=env.clock(), what=what, client=client.key)
         change = Add(client) if kept is None else Replace(kept, client)
         await env.store.commit(change, *((Append(event),) if changed else ()))
-        return client
 
-    async def _with_keys(self, client: Client, env: Env) -> Client:
+    async def _with_keys(self, client: Client, env: Env, *, known: bool) -> Client:
         uri = client.document.jwks_uri if client.document else None
         if uri is None or client.auth_method != documents.PRIVATE_KEY_JWT:
             return client
-        if self._keys.fresh(uri, env.clock()) is None:
-            self._hold_back(uri, env.clock(), known=False)
+
+        async def fetch(call: Call) -> Reply:
+            """The way out, each look counted. One too many is as if nobody were there: what is kept goes on."""
+            with self._counted(uri, env.clock(), known=known) as counted:
+                if counted:
+                    return await env.fetch(call)
+            raise Fault("looked at too often")
+
         try:
-            return replace(client, jwks=await self._keys.get(uri, env))
+            return replace(client, jwks=await self._keys.get(uri, replace(env, fetch=fetch)))
         except Fault as fault:
             KEYS_FOUND.refuse("invalid_client", because=str(fault))
 
