@@ -194,7 +194,7 @@ async def test_no_cookie_is_kept() -> None:
 
 
 async def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SF-10: no proxy and no netrc."""
+    """SF-10, PY-14: no proxy and no netrc."""
     async with peer(plain(b"ok")) as there, peer(plain(b"proxy")) as proxy, door(there.origin) as fetch:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.origin)
