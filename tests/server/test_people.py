@@ -215,7 +215,7 @@ async def test_what_is_forgotten_may_be_swept() -> None:
 
 
 async def test_a_crowd_is_asked_to_come_again() -> None:
-    """DS-06: one is hashed, two wait, the fourth is told to come again: nothing else of the server waits for any of them."""
+    """DS-06: one is hashed, two wait, the fourth is told to come again: nothing else of the server waits for them."""
     slow = replace(QUICK, hashing_queue=2, memory_kib=8192, time_cost=4)
     hashing, told = Hashing(slow), []
 
