@@ -214,6 +214,13 @@ async def test_of_several_methods_the_stronger_known_one_is_it(there: Published)
     assert (await known(there)).auth_method == "private_key_jwt"
 
 
+async def test_who_declares_a_key_shows_it(there: Published) -> None:
+    """Rule 27: the id alone, as of a public client, is nobody."""
+    assert (await there.token()).status == 200
+    form = {"grant_type": "client_credentials", "client_id": URL, "resource": PHARMACY}
+    assert (await there.world.post("/token", form)).told == REFUSED
+
+
 @stops(TYPED)
 async def test_an_assertion_says_what_it_is(there: Published) -> None:
     """N19: an untyped one is taken from clients of before, and from no client that tells of itself."""
