@@ -3,9 +3,9 @@
 import asyncio
 import ssl
 import weakref
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import httpcore2
 import httpx2
@@ -19,11 +19,10 @@ from deputize.core.wire import Call, Headers, Reply
 HEADER_BYTES_MAX: Final = 16 * 1024
 CONNECTIONS_MAX: Final = 16  # a slow peer holds up those who ask it, and nobody else
 KEPT_OPEN: Final = 15.0
-REDIRECTS_MAX: Final = 3
 
 _PORTS: Final = {"https": 443, "http": 80}
 _OURS: Final = frozenset({"accept-encoding", "connection", "content-length", "host", "te", "transfer-encoding"})
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_NOBODY_S: Final = frozenset({"accept", "if-none-match", "user-agent"})  # headers that say nothing of who asks
 _TROUBLE: Final = (
     httpcore2.NetworkError,
     httpcore2.ProtocolError,
@@ -88,10 +87,10 @@ class _Line:
 class GuardedFetch:
     """Fetches from `allowed_origins`, and by its settings from strangers; all else is a Fault, and never contacted.
 
-    An allowed origin is scheme, host and port, as in `https://api.example`. A redirect is handed back, unless the call
-    says that some are followed. Neither cookies nor proxies nor credentials of the environment are used: the pool is
-    driven directly, since a client would bring them along. Who asks for the same document while it is under way gets
-    the same answer. `resolve` and `dial` are for tests.
+    An allowed origin is scheme, host and port, as in `https://api.example`. A redirect is handed back. Neither cookies
+    nor proxies nor credentials of the environment are used: the pool is driven directly, since a client would bring
+    them along. Who asks for the same document while it is under way gets the same answer. `resolve` and `dial` are for
+    tests.
     """
 
     def __init__(
@@ -148,26 +147,11 @@ class GuardedFetch:
     async def _timed(self, call: Call, origin: Origin, named: str) -> Reply:
         try:
             async with asyncio.timeout(self._settings.seconds):
-                return await self._followed(call, origin, named)
+                return await self._exchange(call, origin, named)
         except (TimeoutError, httpcore2.TimeoutException):
             raise Fault(f"{named} did not answer in time", retry=True) from None
         except _TROUBLE as problem:
             raise Fault(f"{named} could not be reached: {type(problem).__name__}", retry=True) from None
-
-    async def _followed(self, call: Call, origin: Origin, named: str) -> Reply:
-        for _ in range(min(call.redirects_max, REDIRECTS_MAX)):
-            reply = await self._exchange(call, origin, named)
-            onward = reply.headers.all("location")
-            if reply.status not in _REDIRECTS or call.method != "GET" or len(onward) != 1:
-                return reply
-            target = urljoin(call.url, onward[0])
-            if call.url.startswith("https:") and not target.startswith("https:"):
-                raise Fault(f"{named} leads from https to something else")
-            before = origin
-            origin, named = self._judged(target)
-            kept = call.headers if origin == before else tuple(pair for pair in call.headers if _is_plain(pair))
-            call = replace(call, url=target, headers=kept)
-        return await self._exchange(call, origin, named)
 
     async def _exchange(self, call: Call, origin: Origin, named: str) -> Reply:
         line = self._line()
@@ -231,13 +215,9 @@ def _tls(ca_file: str) -> ssl.SSLContext:
     return context
 
 
-def _is_plain(header: tuple[str, str]) -> bool:
-    return header[0].lower() in {"accept", "user-agent"}
-
-
 def _is_anonymous(call: Call) -> bool:
     """Whether a call says nothing of who makes it, so that its answer is anybody's."""
-    return call.method == "GET" and not call.body and all(map(_is_plain, call.headers))
+    return call.method == "GET" and not call.body and all(name.lower() in _NOBODY_S for name, _ in call.headers)
 
 
 def _landed(line: _Line, call: Call, done: asyncio.Task[Reply]) -> None:

@@ -94,7 +94,9 @@ class Random(Protocol):
 
 
 class Fetch(Protocol):
-    """The one guarded door out. Redirects are followed as far as the call says; the answer is bounded in size and time.
+    """The one guarded door out. Redirects are handed back; the answer is bounded in size and time.
+
+    Whoever may follow a redirect calls again: so each hop is checked as the first address was.
 
     Raises Fault where the peer cannot be reached, and refuses (Fault too) addresses that are not allowed.
     """

@@ -340,18 +340,13 @@ class Outbound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A request that we want made.
-
-    `bytes_max` bounds the answer's body. `redirects_max` is how many redirects a GET follows (0: none, and never more
-    than 3), each checked as the first address was.
-    """
+    """A request that we want made. `bytes_max` bounds the answer's body."""
 
     method: str
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     bytes_max: int = FORM_BYTES_MAX
-    redirects_max: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
