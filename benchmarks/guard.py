@@ -27,6 +27,7 @@ from deputize.resource import Guard
 from deputize.resource.asgi import App, Message, Receive, Scope, Send
 
 ISSUER, RESOURCE = "https://as.example", "https://api.example"
+_JSON = Headers((("content-type", "application/json"),))
 TOKENS = 300  # short enough that ours and the limit are measured in the same weather
 
 
@@ -46,7 +47,7 @@ class Fixed:
     async def __call__(self, call: Call) -> Reply:
         if call.url not in self.documents:
             raise Fault(call.url)
-        return Reply(status=200, headers=Headers(), body=json_bytes(self.documents[call.url]))
+        return Reply(status=200, headers=_JSON, body=json_bytes(self.documents[call.url]))
 
 
 class Unused:

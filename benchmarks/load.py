@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Final, cast
 
 import uvloop
@@ -45,9 +46,15 @@ class _Asker(asyncio.Protocol):
     """One connection. Answers have a length and come one at a time; the next request goes out at once."""
 
     def __init__(
-        self, requests: Iterator[bytes], waits: "array[float]", done: "asyncio.Future[None]", learn: Learn | None
+        self,
+        requests: Iterator[bytes],
+        waits: "array[float]",
+        done: "asyncio.Future[None]",
+        learn: Learn | None,
+        dues: Iterator[float] | None,
     ) -> None:
         self._requests = requests
+        self._dues = dues
         self._learn = learn
         self._wait = waits.append
         self._done = done
@@ -70,8 +77,17 @@ class _Asker(asyncio.Protocol):
             if self._transport is not None:
                 self._transport.close()
             return
-        self._sent_at = time.perf_counter()
-        self._write(request)
+        if self._dues is None:
+            self._sent_at = time.perf_counter()
+            self._write(request)
+            return
+        # A wait begins when the request was due: one that had to wait for a free connection has waited, too.
+        self._sent_at = due = next(self._dues)
+        left = due - time.perf_counter()
+        if left > 0:
+            asyncio.get_running_loop().call_later(left, self._write, request)
+        else:
+            self._write(request)
 
     def data_received(self, data: bytes) -> None:
         if self._buffer:
@@ -114,15 +130,25 @@ def _nowhere(_: bytes) -> None:
     """Before there is a connection."""
 
 
-def run(port: int, requests: Iterable[bytes], *, connections: int = CONNECTIONS, learn: Learn | None = None) -> Round:
+def run(
+    port: int,
+    requests: Iterable[bytes],
+    *,
+    connections: int = CONNECTIONS,
+    learn: Learn | None = None,
+    per_second: float | None = None,
+) -> Round:
     """Send all requests, over so many connections at once. Raises WentWrong at any answer but 200.
 
-    `learn` is told each answer before the next request is taken, which may so be made from an answer.
+    `learn` is told each answer before the next request is taken, which may so be made from an answer. `per_second` is
+    how many are to go out in a second; without it, each goes out as soon as a connection is free.
     """
-    return uvloop.run(_run(port, iter(requests), connections, learn))
+    return uvloop.run(_run(port, iter(requests), connections, learn, per_second))
 
 
-async def _run(port: int, requests: Iterator[bytes], connections: int, learn: Learn | None) -> Round:
+async def _run(
+    port: int, requests: Iterator[bytes], connections: int, learn: Learn | None, per_second: float | None
+) -> Round:
     loop = asyncio.get_running_loop()
     waits = array("d")
     done: list[asyncio.Future[None]] = [loop.create_future() for _ in range(connections)]
@@ -130,8 +156,9 @@ async def _run(port: int, requests: Iterator[bytes], connections: int, learn: Le
     gc.disable()
     try:
         begun = time.perf_counter()
+        dues = None if per_second is None else (begun + 0.05 + number / per_second for number in count())
         for future in done:
-            await loop.create_connection(partial(_Asker, requests, waits, future, learn), "127.0.0.1", port)
+            await loop.create_connection(partial(_Asker, requests, waits, future, learn, dues), "127.0.0.1", port)
         await asyncio.gather(*done)
         ended = time.perf_counter()
     finally:

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -84,6 +84,10 @@ class Held:
     def _learn(self, answer: bytes) -> None:
         start = answer.index(b'"refresh_token":"') + 17
         self.fresh.append(self._request(answer[start : answer.index(b'"', start)].decode()))
+
+    def begin_with(self, tokens: Iterable[str]) -> None:
+        """These are live, and no others are known."""
+        self.fresh.extend(map(self._request, tokens))
 
     def _request(self, token: str) -> bytes:
         known = replace(self.clients, secret_id=stored.CLIENT, secret=SECRET)

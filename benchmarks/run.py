@@ -16,8 +16,9 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from benchmarks import asked, jose, limits, load, picture, servers
+from benchmarks import asked, further, jose, limits, load, picture, servers
 from benchmarks.quiet import LOUD, Others
+from benchmarks.rows import Plan, Row, Sized
 from benchmarks.servers import Clients, Cores, Server
 from tools import node
 
@@ -51,48 +52,6 @@ KINDS: Final = (
 
 JOSE: Final = ("jose_sign", "jose_verify")
 JOSE_ROUNDS: Final = 40  # short ones, for each second that a server is asked
-
-
-@dataclass(slots=True, kw_only=True)
-class Row:
-    """One line of the record; the names are those of var/bench.json."""
-
-    id: str
-    ours_per_s: float | None = None
-    peer: str | None = None
-    peer_per_s: float | None = None
-    limit_per_s: float | None = None
-    ratio_to_peer: float | None = None
-    ratio_to_limit: float | None = None
-    p50_ms: float | None = None
-    p99_ms: float | None = None
-    rounds: int = 0
-
-    def with_ratios(self) -> "Row":
-        if self.ours_per_s is not None:
-            self.ratio_to_peer = self.ours_per_s / self.peer_per_s if self.peer_per_s else None
-            self.ratio_to_limit = self.ours_per_s / self.limit_per_s if self.limit_per_s else None
-        return self
-
-
-@dataclass(slots=True, kw_only=True)
-class Sized(Row):
-    """A row whose figure is no rate, and where less is better: `ratio_to_peer` says how many times less ours is."""
-
-    ours: float
-    theirs: float | None
-    unit: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How long and how often."""
-
-    rounds: int
-    seconds: float
-    cores: Cores
-    patience: float  # how many seconds a round waits for others to be quiet
-    loud: list[float] = field(default_factory=list)  # how many cores others used, a round
 
 
 @dataclass(slots=True)
@@ -242,11 +201,17 @@ def bench(plan: Plan, command: Sequence[str], only: frozenset[str]) -> tuple[lis
                 print(f"  {kind.id}: {kind.says} …", file=sys.stderr)
                 rows.append(measured(kind, ours, peer, stack, clients, plan))
         rows += jose_rows(plan, only or JOSE)
+        if not only or "tail" in only:
+            rows += further.tail(ours, clients, rows, plan)
         if (not only or "memory" in only) and (row := resident(ours, peer)) is not None:
             rows.append(row)
     finally:
         for server in running:
             server.stop()
+    for names, measure in further.ROWS:
+        if not only or not only.isdisjoint(names):
+            print(f"  {', '.join(names)} …", file=sys.stderr)
+            rows += measure(plan, clients)
     return rows, able
 
 
@@ -285,7 +250,7 @@ def table(rows: list[Row], able: float) -> str:
 
 
 def _line(name: str, *cells: str) -> str:
-    return f"{name:<12}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, COLUMNS, strict=True))
+    return f"{name:<18}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, COLUMNS, strict=True))
 
 
 def _said(value: float | None, form: str) -> str:

@@ -174,11 +174,14 @@ def clients_of(ours: Server) -> Clients:
     )
 
 
-def oidc_provider(cores: Cores, clients: Clients) -> Server:
-    """The peer, as npm has it, with its own store in memory. Raises tools.node.NotHere."""
+def oidc_provider(cores: Cores, clients: Clients, *, refreshing: tuple[str, str, int] | None = None) -> Server:
+    """The peer, as npm has it, with its own store in memory. Raises tools.node.NotHere.
+
+    `refreshing` is a client, its secret, and how many refresh tokens it has from the start, in `refresh.json`.
+    """
     there = node.ready()
     port = free_port()
-    folder = FOLDER / "peer"
+    folder = FOLDER / ("peer" if refreshing is None else "peer-refreshing")
     folder.mkdir(parents=True, exist_ok=True)
     resource, opaque = "https://api.example/jwt", "https://api.example/opaque"
     told: dict[str, Any] = {
@@ -193,6 +196,9 @@ def oidc_provider(cores: Cores, clients: Clients) -> Server:
         "client_jwks": {"keys": [clients.key.public_jwk()]},
         "signing_key": PrivateKey.generate().to_jwk(),
     }
+    if refreshing is not None:
+        told |= dict(zip(("refresh_client", "refresh_secret", "refresh_count"), refreshing, strict=True))
+        told["refresh_tokens"] = str(folder / "refresh.json")
     config = folder / "config.json"
     config.write_text(json.dumps(told))
     return Server(
