@@ -6,6 +6,7 @@ import pytest
 import structlog
 
 from deputize.compose import observe
+from deputize.core.specs import SPECS
 from deputize.jose import jwt
 from deputize.jose.keys import PrivateKey
 
@@ -29,8 +30,11 @@ def test_lk_01_what_looks_like_a_secret_is_struck_out_wherever_it_stands(text: s
 
 
 def test_what_is_no_secret_is_left() -> None:
-    line = {"event": "refused", "error": "invalid_grant", "path": "/token", "rule": "RFC 6749 5.2"}
-    assert observe.redact(None, "info", dict(line)) == line
+    for spec in ("RFC 6749", *(spec.id for spec in SPECS)):
+        line = {"event": "refused", "error": "invalid_grant", "path": "/token", "rule": f"{spec} 5.2"}
+        assert observe.redact(None, "info", dict(line)) == line
+    for near in (f"{SPECS[-1].id}-{SECRET}", f"{SECRET}{SPECS[-1].id}"):
+        assert SECRET not in str(observe.redact(None, "info", {"rule": near}))
 
 
 def test_lk_02_an_exception_with_a_secret_in_it_is_logged_without(capsys: pytest.CaptureFixture[str]) -> None:

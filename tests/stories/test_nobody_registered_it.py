@@ -45,7 +45,7 @@ async def test_a_client_that_nobody_registered_signs_a_person_in(tmp_path: Path)
             text = text_of(page)
             host = site.origin.removeprefix("https://")
             assert text.index(host) < text.index("Trip Planner")
-            assert "which nobody has checked" in text
+            assert "nobody has checked what it calls itself" in text
             assert f"The answer goes to app.example, and not to {host}." in text
             landing = await flow.says(browser, page, "allow", *ticks_on(page))
             assert (landing.where, landing.told["iss"]) == (CALLBACK, ISSUER)

@@ -8,11 +8,18 @@ from typing import Any, Final
 
 import structlog
 
+from deputize.core.specs import SPECS
+
 _SECRET_NAMES: Final = re.compile(
     r"(?i)(authorization|cookie|dpop|secret|password|assertion|(?:^|_)(?:token|code|verifier|proof|challenge)(?:$|_))"
 )
-# A JWT, or a random text as long as our own secrets are: worth nothing to a reader, worth much to a thief.
-_SECRET_VALUES: Final = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*|[A-Za-z0-9_-]{43,}")
+# A JWT, or a random text as long as our own secrets are: worth nothing to a reader, worth much to a thief. Some of the
+# drafts that rules are from have names as long.
+_DRAFTS: Final = "|".join(re.escape(spec.id) for spec in SPECS if spec.id.startswith("draft-"))
+_SECRET_VALUES: Final = re.compile(
+    r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
+    rf"|(?<![A-Za-z0-9_-])(?!(?:{_DRAFTS})(?![A-Za-z0-9_-]))[A-Za-z0-9_-]{{43,}}"
+)
 STRUCK: Final = "(struck out)"
 
 

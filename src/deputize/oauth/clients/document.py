@@ -214,12 +214,11 @@ class Documents:
         seconds = fresh_for(headers, DEFAULT_FRESH, at_least=self.settings.fresh_min, at_most=self.settings.fresh_max)
         parts = urlsplit(url)
         tier = self.settings.tier(parts.hostname or "")
-        name = documents.calls_itself(document)
         return Client(
             key=url,
             expires_at=Instant(now + KEPT),
             name=parts.netloc,  # what was proven; what it calls itself stands behind that
-            how_known=_how_known(url, name, tier),
+            how_known=_how_known(url, tier),
             auth_method=common[0],  # the stronger one
             grant_types=documents.grant_types(document) & frozenset(self.settings.grant_types),
             audiences=frozenset(one.key for one in resources),
@@ -233,7 +232,7 @@ class Documents:
                 fresh_until=Instant(now + seconds),
                 digest=_hash([document.get(member) for member in _RESTS_ON]),
                 policy=self._policy,
-                calls_itself=name,
+                calls_itself=documents.calls_itself(document),
                 always_asked=tier == "asked",
                 jwks_uri=document.get("jwks_uri"),
                 spiffe_id=document.get("spiffe_id"),
@@ -276,9 +275,6 @@ def _is_at_home(uri: str, url: str) -> bool:
     return not uri.startswith("https:") or WebUrl(uri).origin == WebUrl(url).origin
 
 
-def _how_known(url: str, name: str, tier: Tier) -> str:
-    parts = [f"known by its own document at {url}"]
-    parts.append("from a host that your administrator allows" if tier == "allowed" else "nobody here has registered it")
-    if name:
-        parts.append(f"it calls itself “{name}”, which nobody has checked")
-    return "; ".join(parts)
+def _how_known(url: str, tier: Tier) -> str:
+    vouched = "its host is one that your administrator allows" if tier == "allowed" else "nobody here has registered it"
+    return f"known by its own document at {url}; {vouched}, and nobody has checked what it calls itself"
