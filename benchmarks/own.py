@@ -188,12 +188,12 @@ def beside(
 
 @contextmanager
 def database(version: str = CARRIED) -> Iterator[Database]:
-    """A PostgreSQL that keeps its word, on all cores: where its processes run is the system's to say."""
+    """A PostgreSQL that keeps its word, with memory as its manual says, on all cores: the system says where it runs."""
     mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     if mine is not None:
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
     try:
-        with running(version) as server:
+        with running(version, shared_buffers="1GB", max_wal_size="4GB") as server:
             if mine is not None:
                 os.sched_setaffinity(0, mine)
             yield server
