@@ -19,10 +19,13 @@ from deputize.oauth.client import Client, Document, Resource, Way
 from deputize.oauth.client_document import SPEC
 from deputize.oauth.login import NONE
 from deputize.oauth.redirects import NATIVE
+from deputize.oauth.standing import Standing
 
 NAME: Final = "document"
 EVERY: Final = "*"
-KEPT: Final = Seconds(30 * 24 * 3600)  # a client that was not seen for so long is forgotten
+# A client that was not looked at for so long is forgotten: one that a person has allowed something, one that was named.
+KEPT: Final = Seconds(30 * 24 * 3600)
+NAMED_KEPT: Final = Seconds(2 * 24 * 3600)
 DEFAULT_FRESH: Final = Seconds(3600)
 KEYS_KEPT: Final = Seconds(60)  # so long a key that was taken out still signs, and a new one does not yet
 LOOKS_A_HOST_MAX: Final = 20  # a minute, in one process
@@ -216,7 +219,7 @@ class Documents:
         tier = self.settings.tier(parts.hostname or "")
         return Client(
             key=url,
-            expires_at=Instant(now + KEPT),
+            expires_at=Instant(now + NAMED_KEPT),
             name=parts.netloc,  # what was proven; what it calls itself stands behind that
             how_known=_how_known(url, tier),
             auth_method=common[0],  # the stronger one
@@ -241,11 +244,14 @@ class Documents:
 
     async def _keep(self, client: Client, kept: Client | None, env: Env) -> None:
         """Put it where all workers find it. Where another was faster, what that one put there is as good."""
-        changed = kept is None or kept.rests_on != client.rests_on
-        what = "client_document_read" if kept is None else "client_document_changed"
-        event = Event(key="", at=env.clock(), what=what, client=client.key)
-        change = Add(client) if kept is None else Replace(kept, client)
-        await env.store.commit(change, *((Append(event),) if changed else ()))
+        if kept is None:  # whoever names a client leaves no line in the audit trail by that
+            await env.store.commit(Add(client))
+            return
+        if await env.store.select(Standing, "client", client.key, limit=1):
+            client = replace(client, expires_at=Instant(env.clock() + KEPT))
+        told = Event(key="", at=env.clock(), what="client_document_changed", client=client.key)
+        changed = (Append(told),) if kept.rests_on != client.rests_on else ()
+        await env.store.commit(Replace(kept, client), *changed)
 
     async def _with_keys(self, client: Client, env: Env, *, known: bool) -> Client:
         uri = client.document.jwks_uri if client.document else None
