@@ -73,14 +73,17 @@ def _encoded_header(alg: str, typ: str, kid: str | None) -> bytes:
 
 
 def signing_input(
-    claims: JsonObject, *, alg: str, typ: str, kid: str | None, header: JsonObject | None = None
+    claims: JsonObject | bytes, *, alg: str, typ: str, kid: str | None, header: JsonObject | None = None
 ) -> bytes:
-    """What is signed: the encoded header and the encoded claims. `header` adds members (a DPoP proof's `jwk`)."""
+    """What is signed: the encoded header and the encoded claims, which may be JSON in UTF-8 already.
+
+    `header` adds members (a DPoP proof's `jwk`).
+    """
     if header:
         head = b64u_letters(json_bytes({"typ": typ, "alg": alg, **header})) + b"."
     else:
         head = _encoded_header(alg, typ, kid)
-    return head + b64u_letters(json_bytes(claims))
+    return head + b64u_letters(claims if isinstance(claims, bytes) else json_bytes(claims))
 
 
 def compact(data: bytes, signature: bytes) -> str:

@@ -1,7 +1,7 @@
 """Verifying means stating everything that is expected: an `Expectation` goes in, a `VerifiedJwt` comes out."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -135,28 +135,38 @@ def verify_peeked(
     parsed: jws.Jws, claims: JsonObject, keys: KeySet, expected: Expectation, now: Instant
 ) -> VerifiedJwt:
     """`verify`, for one who has looked already."""
-    return _verify(parsed, claims, keys.candidates(parsed.kid, parsed.alg), expected, now)
+    return _verified(parsed, claims, keys.candidates(parsed.kid, parsed.alg), expected, now)
 
 
 def verify_with(
     parsed: jws.Jws, claims: JsonObject, key: PublicKey, expected: Expectation, now: Instant
 ) -> VerifiedJwt:
     """The same, with the one key that it can be by, whatever it calls it: the one that it came with, say."""
-    return _verify(parsed, claims, (key,) if key.alg.name == parsed.alg else (), expected, now)
+    return _verified(parsed, claims, (key,), expected, now)
 
 
-def _verify(
-    parsed: jws.Jws, claims: JsonObject, candidates: tuple[PublicKey, ...], expected: Expectation, now: Instant
+def _verified(
+    parsed: jws.Jws, claims: JsonObject, candidates: Iterable[PublicKey], expected: Expectation, now: Instant
 ) -> VerifiedJwt:
+    key = signed(parsed, candidates, expected)
+    check(claims, expected, now)
+    return VerifiedJwt(parsed.header, claims, key)
+
+
+def signed(parsed: jws.Jws, candidates: Iterable[PublicKey], expected: Expectation) -> PublicKey:
+    """Hold typ, algorithm and signature alone; the key that signed. For a token whose claims are not all in it."""
     if parsed.typ not in expected.typ:
         TYPED.refuse(expected.error, typ=parsed.typ)
     if parsed.alg not in expected.algs:
         ALGORITHM.refuse(expected.error, alg=parsed.alg[:20])
     for key in candidates:
-        if key.verifies(parsed.signature, parsed.signing_input):
-            break
-    else:
-        SIGNED.refuse(expected.error, kid=parsed.kid)
+        if key.alg.name == parsed.alg and key.verifies(parsed.signature, parsed.signing_input):
+            return key
+    SIGNED.refuse(expected.error, kid=parsed.kid)
+
+
+def check(claims: JsonObject, expected: Expectation, now: Instant) -> None:
+    """Hold claims alone against what is expected of them."""
     _check_types(claims, expected)
     if expected.issuer is not None and claims.get("iss") != expected.issuer:
         ISSUED_BY.refuse(expected.error, iss=claims.get("iss"))
@@ -164,7 +174,6 @@ def _verify(
     if expected.audience is not None and not expected.audience.is_met_by(aud):
         expected.audience.rule.refuse(expected.error, aud=aud)
     _check_times(claims, expected, now)
-    return VerifiedJwt(parsed.header, claims, key)
 
 
 def _check_types(claims: JsonObject, expected: Expectation) -> None:

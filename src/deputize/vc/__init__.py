@@ -1,1 +1,38 @@
 """Credentials: SD-JWT, SD-JWT VC and Token Status List, usable without the server. No I/O but through ports."""
+
+from deputize.vc.credential import issue, lint, prepare
+from deputize.vc.issue import Frame, Unfit
+from deputize.vc.issue import issue as issue_sd_jwt
+from deputize.vc.issuer_keys import certified, pinned, well_known
+from deputize.vc.present import choose, present, tree
+from deputize.vc.presented import Asked, VerifiedSdJwt, verify_sd_jwt
+from deputize.vc.sdjwt import from_json, to_json
+from deputize.vc.type_metadata import Catalogue
+from deputize.vc.verify import Policy, TrustedIssuer, VerifiedCredential, averify, status_ignored, verify
+
+__all__ = [
+    "Asked",
+    "Catalogue",
+    "Frame",
+    "Policy",
+    "TrustedIssuer",
+    "Unfit",
+    "VerifiedCredential",
+    "VerifiedSdJwt",
+    "averify",
+    "certified",
+    "choose",
+    "from_json",
+    "issue",
+    "issue_sd_jwt",
+    "lint",
+    "pinned",
+    "prepare",
+    "present",
+    "status_ignored",
+    "to_json",
+    "tree",
+    "verify",
+    "verify_sd_jwt",
+    "well_known",
+]
