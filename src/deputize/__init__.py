@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from deputize import vc
+    from deputize.adapters.system import SystemRandom
     from deputize.compose.parts import guard_env, local_env
     from deputize.jose.keys import PrivateKey
     from deputize.resource import Guard
@@ -11,13 +13,14 @@ if TYPE_CHECKING:
     from deputize.server.wire_guard import GuardedProtocol
 
 __version__ = "0.1.0"
-__all__ = ["Agent", "Guard", "GuardedProtocol", "PrivateKey", "guard_env", "local_env"]
+__all__ = ["Agent", "Guard", "GuardedProtocol", "PrivateKey", "SystemRandom", "guard_env", "local_env", "vc"]
 
 _HOMES: Final = {
     "Agent": "deputize.sdk.agent",
     "Guard": "deputize.resource",
     "GuardedProtocol": "deputize.server.wire_guard",
     "PrivateKey": "deputize.jose.keys",
+    "SystemRandom": "deputize.adapters.system",
     "guard_env": "deputize.compose.parts",
     "local_env": "deputize.compose.parts",
 }
@@ -25,6 +28,8 @@ _HOMES: Final = {
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 (each name has the type that TYPE_CHECKING shows)
     """Import a public name when it is first used: whoever wants the guard alone loads no pages and no database."""
+    if name == "vc":
+        return import_module("deputize.vc")
     if name not in _HOMES:
         raise AttributeError(name)
     return getattr(import_module(_HOMES[name]), name)

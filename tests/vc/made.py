@@ -31,7 +31,7 @@ def holder_key() -> PrivateKey:
     return a_key("ES256", 51)
 
 
-def claims(**changes: object) -> dict[str, Any]:
+def claims(**changes: Any) -> dict[str, Any]:
     """The claims of a credential; `claim=...` (the dots) leaves one out."""
     good: dict[str, object] = {
         "iss": ISSUER,
@@ -49,7 +49,7 @@ def claims(**changes: object) -> dict[str, Any]:
 FRAME = Frame.of("given_name", ("address", "locality"), ("nationalities", None))
 
 
-def expected(**changes: object) -> Expectation:
+def expected(**changes: Any) -> Expectation:
     good: dict[str, object] = {
         "typ": frozenset({TYP}),
         "algs": ALL,
@@ -63,14 +63,15 @@ def expected(**changes: object) -> Expectation:
     return Expectation(**(good | changes))  # type: ignore[arg-type]  # the fields of an Expectation
 
 
-def an_sd_jwt(frame: Frame = FRAME, *, key: PrivateKey | None = None, typ: str = TYP, **changes: object) -> str:
+def an_sd_jwt(frame: Frame = FRAME, *, key: PrivateKey | None = None, typ: str = TYP, **changes: Any) -> str:
     return issue(claims(**changes), frame, key=key or issuer_key(), typ=typ, random=CountingRandom())
 
 
-def crafted(payload: JsonObject, *disclosures: str, key: PrivateKey | None = None, **header: object) -> str:
+def crafted(payload: JsonObject, *disclosures: str, key: PrivateKey | None = None, **header: Any) -> str:
     """An SD-JWT with a good signature over whatever the issuer would never say."""
     key = key or issuer_key()
-    head = {"alg": key.alg.name, "typ": TYP, "kid": key.kid} | header
+    full = {"alg": key.alg.name, "typ": TYP, "kid": key.kid} | header
+    head = {name: value for name, value in full.items() if value is not ...}
     data = f"{b64u(json_bytes(head))}.{b64u(json_bytes(payload))}"
     return "~".join((f"{data}.{b64u(key.sign(data.encode()))}", *disclosures, ""))
 
@@ -79,11 +80,11 @@ def a_disclosure(*parts: object) -> str:
     return b64u(json_bytes(list(parts)))
 
 
-def read(text: str, asked: Asked | None = None, *, now: Instant = NOW, **changes: object) -> VerifiedSdJwt:
+def read(text: str, asked: Asked | None = None, *, now: Instant = NOW, **changes: Any) -> VerifiedSdJwt:
     return verify_sd_jwt(text, (issuer_key().public(),), expected(**changes), asked, now)
 
 
-def why_not(text: str, asked: Asked | None = None, *, now: Instant = NOW, **changes: object) -> Rule | None:
+def why_not(text: str, asked: Asked | None = None, *, now: Instant = NOW, **changes: Any) -> Rule | None:
     """The rule that refuses it; None where it passes. Anything but a Refusal is a bug, and gets out."""
     try:
         read(text, asked, now=now, **changes)

@@ -171,7 +171,7 @@ def test_a_frame_that_does_not_fit_is_a_mistake() -> None:
         Frame.of("a", decoys=-1)
     with pytest.raises(ValueError, match="decoys"):
         Frame.of("a", decoys=101)
-    many = {f"claim_{number}": number for number in range(201)}
+    many: dict[str, Any] = {f"claim_{number}": number for number in range(201)}
     with pytest.raises(ValueError, match="200"):
         an_sd_jwt(Frame.of(*many), **many)
 

@@ -21,6 +21,7 @@ from deputize.jose.jwt import (
 )
 from deputize.jose.keys import PrivateKey
 from deputize.vc.issue import SHOWN, Frame
+from deputize.vc.paths import Path
 from deputize.vc.present import present
 from deputize.vc.presented import (
     BINDING_REQUIRED,
@@ -50,7 +51,7 @@ from tests.vc.made import (
     without,
 )
 
-SHOWN_PATHS = ["given_name", ("nationalities", 0)]
+SHOWN_PATHS: list[Path | str] = ["given_name", ("nationalities", 0)]
 
 
 def bound(text: str | None = None, **changes: Any) -> str:
@@ -58,11 +59,11 @@ def bound(text: str | None = None, **changes: Any) -> str:
 
 
 def signed_by_holder(
-    text: str, *, key: PrivateKey | None = None, header: Mapping[str, object] = {}, **changes: object
+    text: str, *, key: PrivateKey | None = None, header: Mapping[str, object] = {}, **changes: Any
 ) -> str:
     """A presentation with a Key Binding JWT that says what it should, but for the changes (`...` leaves one out)."""
     key = key or holder_key()
-    head = {"alg": key.alg.name, "typ": "kb+jwt"} | header
+    head = {"alg": key.alg.name, "typ": "kb+jwt"} | dict(header)
     good = {"iat": NOW, "aud": VERIFIER, "nonce": ASKED.nonce, "sd_hash": digest(text, HASHES["sha-256"])} | changes
     parts = ({name: value for name, value in part.items() if value is not ...} for part in (head, good))
     data = ".".join(b64u(json_bytes(part)) for part in parts)
@@ -93,7 +94,7 @@ def test_a_key_binding_that_nobody_would_look_at_is_refused() -> None:
     ("header", "rule"),
     [({"alg": "none"}, ALGORITHM), ({"alg": "HS256"}, ALGORITHM), ({"typ": "JWT"}, TYPED), ({"typ": "kb+jwt"}, TYPED)],
 )
-def test_the_issuers_jwt_is_of_an_algorithm_and_a_typ_that_are_expected(header: dict[str, str], rule: Rule) -> None:
+def test_the_issuers_jwt_is_of_an_algorithm_and_a_typ_that_are_expected(header: dict[str, Any], rule: Rule) -> None:
     assert why_not(crafted(claims(), **header)) is rule
 
 
@@ -191,7 +192,7 @@ def test_the_key_comes_from_the_credential_and_from_nowhere_else() -> None:
         ({"crit": ["b64"], "b64": False}, COMPACT),
     ],
 )
-def test_the_header_of_a_key_binding_jwt(header: dict[str, object], rule: Rule | None) -> None:
+def test_the_header_of_a_key_binding_jwt(header: dict[str, Any], rule: Rule | None) -> None:
     assert why_not(signed_by_holder(an_sd_jwt(), header=header), ASKED) is rule
 
 
@@ -215,7 +216,7 @@ def test_the_header_of_a_key_binding_jwt(header: dict[str, object], rule: Rule |
         ({"sd_hash": ...}, CLAIMS),
     ],
 )
-def test_the_claims_of_a_key_binding_jwt(said: dict[str, object], rule: Rule | None) -> None:
+def test_the_claims_of_a_key_binding_jwt(said: dict[str, Any], rule: Rule | None) -> None:
     assert why_not(signed_by_holder(an_sd_jwt(), **said), ASKED) is rule
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from deputize.core.rules import Refusal
 from deputize.core.values import Instant
@@ -106,7 +106,7 @@ class Marked:
         return isinstance(other, Marked) and other.value == self.value
 
 
-class Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):  # type: ignore[misc]  # it comes without types
     """YAML with the tag !sd."""
 
 
@@ -205,6 +205,6 @@ def test_a_hash_that_is_not_on_our_list_is_refused(case: Any) -> None:
 @each("eudi-sdjwt-kt", claim_sets)
 def test_claims_of_the_eu_come_back_as_they_were(case: Any) -> None:
     claims = {name: value for name, value in case.items() if name not in {"iss", "exp", "nbf", "cnf", "aud"}}
-    everything = [(name,) for name in claims]
+    everything: list[ClaimPath] = [(name,) for name in claims]
     assert round_trip(claims, everything, everything, bound=True) == claims
     assert round_trip(claims, everything, [], bound=True) == {}

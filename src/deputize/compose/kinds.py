@@ -18,11 +18,12 @@ from deputize.oauth.standing import Standing
 from deputize.oauth.tokens import Revoked
 from deputize.server.people import Password, Throttle
 from deputize.server.session import Session
+from deputize.vc.verify import NonceSpent
 
 KINDS: Final[tuple[type[Record], ...]] = (
     *(Client, Resource, Person, Password, Session, Throttle),
     *(Begun, Code),
     *(Ask, Turn, Standing, Notice, Event),
     *(Family, Revoked, AssertionSeen, ProofSeen, Presented, CallSpent, NonceSecret),
-    KeyRing,
+    *(KeyRing, NonceSpent),
 )

@@ -62,6 +62,7 @@ SPECS: tuple[Spec, ...] = (
     Spec("rar", "RFC 9396", "Rich Authorization Requests", Status.RFC, ("oauth.details",)),
     Spec("dpop", "RFC 9449", "Demonstrating Proof of Possession", Status.RFC, ("oauth.dpop",)),
     Spec("digest-fields", "RFC 9530", "Digest Fields", Status.RFC, ("oauth.details",)),
+    Spec("sd-jwt", "RFC 9901", "Selective Disclosure for JWTs", Status.RFC, ("vc.sdjwt", "vc.issue", "vc.presented")),
     Spec("resource-metadata", "RFC 9728", "Protected Resource Metadata", Status.RFC, ("oauth.metadata",)),
     Spec("fully-specified", "RFC 9864", "Fully-Specified Algorithms", Status.RFC, ("jose.algorithms",)),
     Spec(
@@ -93,6 +94,13 @@ SPECS: tuple[Spec, ...] = (
         "Updates to JWT Client Authentication and Assertion-Based Grants",
         Status.WORKING_GROUP,
         ("oauth.assertion", "oauth.client_auth.private_key_jwt"),
+    ),
+    Spec(
+        "sd-jwt-vc",
+        "draft-ietf-oauth-sd-jwt-vc-19",
+        "SD-JWT-based Verifiable Digital Credentials",
+        Status.WORKING_GROUP,
+        ("vc.credential", "vc.issuer_keys", "vc.type_metadata", "vc.verify"),
     ),
     Spec(
         "jwt-bcp",

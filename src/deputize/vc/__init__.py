@@ -8,7 +8,7 @@ from deputize.vc.present import choose, present, tree
 from deputize.vc.presented import Asked, VerifiedSdJwt, verify_sd_jwt
 from deputize.vc.sdjwt import from_json, to_json
 from deputize.vc.type_metadata import Catalogue
-from deputize.vc.verify import Policy, TrustedIssuer, VerifiedCredential, averify, status_ignored, verify
+from deputize.vc.verify import Policy, TrustedIssuer, VerifiedCredential, averify, status_ignored, status_in, verify
 
 __all__ = [
     "Asked",
@@ -30,6 +30,7 @@ __all__ = [
     "prepare",
     "present",
     "status_ignored",
+    "status_in",
     "to_json",
     "tree",
     "verify",

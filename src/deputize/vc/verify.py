@@ -2,19 +2,21 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
-from deputize.core.ports import Env
+from deputize.core.ports import Add, Env, Record
 from deputize.core.rules import Fault, Refusal, Rule
 from deputize.core.values import Instant
 from deputize.core.wire import JsonObject
 from deputize.jose.algorithms import ALL
-from deputize.jose.jwt import Expectation
+from deputize.jose.jwt import SKEW, Expectation
 from deputize.jose.keys import PublicKey
 from deputize.vc.credential import LEGACY_TYP, TYP, held_protected, held_types
 from deputize.vc.issuer_keys import Found, Way
 from deputize.vc.presented import Asked, Opened, VerifiedSdJwt, open_sd_jwt, verify_opened
-from deputize.vc.sdjwt import all_shown, outline
+from deputize.vc.sdjwt import DEFAULT_HASH, HASHES, all_shown, digest, outline
+from deputize.vc.status_check import Keys, StatusLists
+from deputize.vc.status_list import reference_in
 from deputize.vc.type_metadata import Catalogue, TypeMetadata, hold_claims
 
 _SPEC: Final = "draft-ietf-oauth-sd-jwt-vc"
@@ -22,6 +24,7 @@ TRUSTED_ISSUER = Rule(_SPEC, "Issuer Authorization", "The issuer is one that thi
 TRUSTED_TYPE = Rule(
     _SPEC, "Issuer Authorization", "The credential is of a type that this verifier takes from this issuer."
 )
+NONCE_ONCE = Rule("RFC 9901", "9.5", "A nonce is good for one presentation.")
 STATUS_LOOKED_AT = Rule(_SPEC, "Verification and Processing", "The status that a credential names is looked at.")
 
 StatusCheck = Callable[[Mapping[str, object], str, Env], Awaitable[None]]
@@ -31,6 +34,18 @@ StatusCheck = Callable[[Mapping[str, object], str, Env], Awaitable[None]]
 async def status_ignored(status: Mapping[str, object], issuer: str, env: Env) -> None:
     """The check of a verifier that does not care whether a credential was revoked."""
     del status, issuer, env
+
+
+def status_in(lists: StatusLists, keys: Keys) -> StatusCheck:
+    """The check of a verifier that looks into Token Status Lists; `keys` says whose signature a list has."""
+
+    async def check(status: Mapping[str, object], issuer: str, env: Env) -> None:
+        del issuer
+        reference = reference_in({"status": status}, error=lists.error)
+        if reference is not None:
+            await lists.hold(reference, keys, env)
+
+    return check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +122,13 @@ class VerifiedCredential:
     shown: VerifiedSdJwt
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NonceSpent(Record):
+    """A nonce with which somebody presented something: it is good for nothing more."""
+
+    kind: ClassVar[str] = "presentation_nonce"
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """What was found before anything is held."""
@@ -142,7 +164,10 @@ def verify(text: str, policy: Policy, *, asked: Asked | None, now: Instant, hold
 async def averify(
     text: str, policy: Policy, *, asked: Asked | None, env: Env, holder: bool = False
 ) -> VerifiedCredential:
-    """Verify a credential, and fetch for that what the policy allows: keys, types, a status. See `verify`."""
+    """Verify a credential, and fetch for that what the policy allows: keys, types, a status. See `verify`.
+
+    The nonce of a presentation that is good is spent in the store: the same is not taken again.
+    """
     now = env.clock()
     opened = open_sd_jwt(text, asked, policy.error)
     row = _at_hand(opened, policy, now) or await _find(opened, policy, env)
@@ -157,6 +182,11 @@ async def averify(
         if not isinstance(status, dict):
             STATUS_LOOKED_AT.refuse(policy.error)
         await _check_of(row.trusted, policy)(status, row.found.issuer, env)
+    if asked is not None:
+        key = digest(f"{asked.nonce} {asked.audience}", HASHES[DEFAULT_HASH])
+        spent = NonceSpent(key=key, expires_at=Instant(now + asked.age_max + 2 * SKEW))
+        if not await env.store.commit(Add(spent)):
+            NONCE_ONCE.refuse(policy.error)
     return verified
 
 
