@@ -88,18 +88,8 @@ def b64u_texts(several: Iterable[bytes]) -> list[str]:
 
 
 def b64u_datas(several: Iterable[bytes]) -> list[bytes]:
-    """Decode each from the letters of base64url: many small ones faster than one by one. Raises Malformed."""
-    found = []
-    for each in several:
-        letters = each.translate(_FROM_B64URL)
-        last, padding = _TAILS[len(letters) & 3]
-        try:
-            found.append(a2b_base64(letters + padding, strict_mode=True))
-        except ValueError:
-            raise Malformed("not base64url") from None
-        if last and letters[-1] not in last:
-            raise Malformed("base64url with stray bits")
-    return found
+    """Decode each from the letters of base64url. Raises Malformed."""
+    return [b64_bytes(each.translate(_FROM_B64URL)) for each in several]
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------
