@@ -19,9 +19,13 @@ import pytest
 import trustme
 
 from deputize.adapters.guarded_fetch import CONNECTIONS_MAX, GuardedFetch, Settings
-from deputize.core.rules import Fault
-from deputize.core.wire import Call, Reply
+from deputize.adapters.memory import MemoryStore
+from deputize.compose.parts import ports
+from deputize.core.rules import Fault, Refusal
+from deputize.core.wire import Call, Reply, json_bytes
+from deputize.oauth.clients import document
 from tests.adapters.test_addresses import SPECIAL_4, SPECIAL_6
+from tests.support.documents import a_document
 
 HOST = "app.example"
 URL = f"https://{HOST}/client.json"
@@ -390,6 +394,36 @@ async def test_a_configured_peer_may_be_inside(there: Open) -> None:
             with pytest.raises(Fault):
                 await here.fetch(get(url))
     assert here.internet.dialled == ["10.0.0.1"]
+
+
+async def test_what_a_document_names_is_fetched_by_the_same_rules(there: Open) -> None:
+    """CM-08, N9, N12: a client's document, and the keys that a good one names, on a name that leads inside."""
+    documents = {
+        b"GET /client.json": a_document(URL, jwks=None, jwks_uri="https://keys.example/jwks"),
+        b"GET /loopback.json": a_document(
+            f"https://{HOST}/loopback.json", jwks=None, jwks_uri="https://127.0.0.1/jwks"
+        ),
+    }
+
+    async def says(request: bytes, writer: asyncio.StreamWriter) -> None:
+        path = request.partition(b" HTTP")[0]
+        await saying(json_bytes(documents[path]))(request, writer)
+
+    async with there(says) as here:
+        here.names.answers["keys.example"] = [("10.0.0.1",)]
+        here.names.answers["inner.example"] = [("169.254.169.254",)]
+        way = document.way(document.Settings(audiences=("*",)), frozenset({"private_key_jwt"}))
+        env = ports(MemoryStore(), fetch=here.fetch)
+        for client_id, rule in (
+            ("https://inner.example/client.json", document.FOUND),
+            (URL, document.KEYS_FOUND),
+            (f"https://{HOST}/loopback.json", document.KEYS_FOUND),
+        ):
+            with pytest.raises(Refusal) as refused:
+                await way.find(client_id, env)
+            assert refused.value.rule is rule
+    assert set(here.internet.dialled) == {PUBLIC}
+    assert here.names.asked.count("keys.example") == 1
 
 
 async def test_one_sentence_for_whatever_went_wrong(there: Open) -> None:

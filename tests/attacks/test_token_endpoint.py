@@ -232,7 +232,7 @@ async def test_md_01_what_the_request_calls_us_is_not_what_we_are_called(world: 
     assert "evil" not in plain.body.decode()
 
 
-async def test_md_02_an_issuer_with_a_path_in_both_forms() -> None:
+async def test_md_02_md_03_an_issuer_with_a_path_in_both_forms_and_no_other_s() -> None:
     async with a_world(issuer="https://as.example/tenants/one") as world:
         issuer = world.here.issuer.text
         asked = {

@@ -59,6 +59,7 @@ async def test_the_algorithms_follow_the_keys(world: World) -> None:
 
 
 async def test_what_is_off_is_not_told(world: World) -> None:
+    """MD-04."""
     bare = AuthorizationServer(
         issuer=world.here.issuer, grants=(client_credentials.GRANT,), methods=(secret.POST_METHOD,)
     )
