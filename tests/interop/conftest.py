@@ -36,6 +36,10 @@ class Served:
     secret_client: str
     post_client: str
     secret: str
+    app_client: str
+    web_client: str
+    web_key: dict[str, Any]
+    password: str
 
     @property
     def token_endpoint(self) -> str:
@@ -67,7 +71,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         )
     try:
         _wait(process, issuer, folder / "log")
-        told = json.loads((folder / "var" / "dev" / "try.json").read_text())
+        told, apps, people = (
+            json.loads((folder / "var" / "dev" / f"{name}.json").read_text()) for name in ("try", "apps", "people")
+        )
         asyncio.run(_add_post_client(folder / "var" / "deputize.db", told))
         yield Served(
             issuer=issuer,
@@ -78,6 +84,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             secret_client=told["client_secret_basic"]["client_id"],
             post_client=POST_CLIENT,
             secret=told["client_secret_basic"]["secret"],
+            app_client=apps["native"],
+            web_client=apps["web"]["client_id"],
+            web_key=apps["web"]["key"],
+            password=people["alice"]["password"],
         )
     finally:
         process.terminate()

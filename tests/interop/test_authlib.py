@@ -4,6 +4,7 @@ import time
 import uuid
 
 import pytest
+from authlib.common.security import generate_token  # type: ignore[import-untyped]  # it has no types
 from authlib.integrations.base_client import OAuthError  # type: ignore[import-untyped]  # it has no types
 from authlib.integrations.httpx_client import OAuth2Client  # type: ignore[import-untyped]  # it has no types
 from authlib.oauth2.rfc7523 import PrivateKeyJWT  # type: ignore[import-untyped]  # it has no types
@@ -11,6 +12,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
 from tests.interop.conftest import Served
+from tests.interop.person import allows
 
 
 def by_key(served: Served, **claims: object) -> OAuth2Client:
@@ -94,3 +96,34 @@ def test_with_a_proof_the_token_is_bound_to_its_key(served: Served) -> None:
         claims = claims_in(told["access_token"], served, client)
     assert told["token_type"] == "DPoP"
     assert claims["cnf"] == {"jkt": key.thumbprint()}
+
+
+def test_a_person_lets_it_in(served: Served) -> None:
+    """Authlib's authorization code flow: PKCE, state, a refresh, and who the person is."""
+    redirect_uri = "http://127.0.0.1:5099/callback"
+    verifier = generate_token(48)
+    with OAuth2Client(
+        served.app_client,
+        scope=f"openid profile {served.scope}",
+        redirect_uri=redirect_uri,
+        code_challenge_method="S256",
+        token_endpoint_auth_method="none",
+    ) as client:
+        url, state = client.create_authorization_url(f"{served.issuer}/authorize", code_verifier=verifier, nonce="n")
+        landed = allows(url, "alice", served.password)
+        assert landed.startswith(f"{redirect_uri}?")
+        told = client.fetch_token(
+            served.token_endpoint, authorization_response=landed, state=state, code_verifier=verifier
+        )
+        assert told["scope"] == f"openid {served.scope} profile"
+        who = client.get(f"{served.issuer}/userinfo").json()
+        keys = KeySet.import_key_set(client.request("GET", f"{served.issuer}/jwks", withhold_token=True).json())
+        read = jwt.decode(told["id_token"], keys, algorithms=["ES256"]).claims
+        assert (read["sub"], read["aud"], read["nonce"]) == ("alice", served.app_client, "n")
+        assert who == {"sub": "alice", "name": "Alice"}
+        fresh = client.refresh_token(served.token_endpoint, refresh_token=told["refresh_token"])
+        assert fresh["refresh_token"] != told["refresh_token"]
+        with pytest.raises(OAuthError):
+            client.fetch_token(
+                served.token_endpoint, authorization_response=landed, state=state, code_verifier=verifier
+            )
