@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from benchmarks import asked, further, jose, limits, load, picture, servers
+from benchmarks import asked, further, jose, limits, load, picture, sdjwt, servers
 from benchmarks.quiet import LOUD, Others
 from benchmarks.rows import Plan, Row, Sized
 from benchmarks.servers import Clients, Cores, Server
@@ -51,6 +51,7 @@ KINDS: Final = (
 )
 
 JOSE: Final = ("jose_sign", "jose_verify")
+SDJWT_ROUNDS: Final = 4  # longer ones
 JOSE_ROUNDS: Final = 40  # short ones, for each second that a server is asked
 
 
@@ -208,6 +209,9 @@ def bench(plan: Plan, command: Sequence[str], only: frozenset[str]) -> tuple[lis
     finally:
         for server in running:
             server.stop()
+    if not only or not only.isdisjoint(sdjwt.ROWS):
+        print(f"  {', '.join(sdjwt.ROWS)} …", file=sys.stderr)
+        rows += sdjwt.rows(plan, int(SDJWT_ROUNDS * plan.seconds * plan.rounds))
     for names, measure in further.ROWS:
         if not only or not only.isdisjoint(names):
             print(f"  {', '.join(names)} …", file=sys.stderr)
