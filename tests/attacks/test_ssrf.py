@@ -373,8 +373,9 @@ async def test_slow_strangers_hold_up_nobody_else(there: Open) -> None:
             await release.wait()
         await saying()(request, writer)
 
+    patient = {"seconds": 30.0, "connect_seconds": 30.0, "idle_seconds": 30.0}  # nobody is to be given up meanwhile
     origins = ("https://peer.example",)
-    async with there(says, names=(*slow, "peer.example"), allowed_origins=origins) as here:
+    async with there(says, names=(*slow, "peer.example"), allowed_origins=origins, **patient) as here:
         stuck = [asyncio.create_task(here.fetch(get(f"https://{host}/"))) for host in slow]
         while len(here.requests) < CONNECTIONS_MAX:
             await asyncio.sleep(0)
