@@ -29,6 +29,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "asked",
         "challenge",
         "standing",
+        "statuses",
         "families",
         "client_secret",
         "certificate",

@@ -23,7 +23,7 @@ from deputize.core.values import ClientId, Instant, Issuer, Subject
 from deputize.core.wire import JsonObject, b64u, json_bytes
 from deputize.jose import jws
 from deputize.jose.keys import PrivateKey
-from deputize.oauth import asking, assertion, challenge, dpop
+from deputize.oauth import asking, assertion, challenge, dpop, statuses
 from deputize.oauth import standing as standings
 from deputize.oauth.asking import Ask
 from deputize.oauth.client import Client, Person, Resource, SecretHash, Way, own_resource, secret_hash
@@ -311,7 +311,7 @@ class World:
     async def take_back(self, person: str = "alice", client: str = BOT) -> None:
         standing = await standings.find(Subject(person), ClientId(client), self.env)
         assert standing is not None
-        assert await self.store.commit(*standings.take_back(standing, self.now))
+        assert await statuses.commit(standings.take_back(standing, self.now), self.env, ends=standing.key)
 
     async def welcome(self, person: str = "alice", client: str = BOT) -> None:
         standing = await standings.find(Subject(person), ClientId(client), self.env)
@@ -348,6 +348,7 @@ async def a_world(
     drafts: frozenset[str] = frozenset({"txn-challenge"}),
     ways: tuple[Way, ...] = (),
     fetch: Fetch | None = None,
+    status: statuses.Settings | None = None,
     pages: Callable[[AuthorizationServer, Env], Asgi] | None = None,
 ) -> AsyncIterator[World]:
     """A world over a store in memory, or in the SQLite file at `path`."""
@@ -360,6 +361,7 @@ async def a_world(
         asks=asks,
         authorize=authorize,
         drafts=drafts,
+        statuses=None if status is None else statuses.Statuses(Issuer(issuer), status),
     )
     clock, signer, notify, policy = FixedClock(NOW), KeySigner(), QuietNotify(), OpenPolicy()
     env = Env(

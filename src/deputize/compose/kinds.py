@@ -15,6 +15,7 @@ from deputize.oauth.grants.authorization_code import Code
 from deputize.oauth.grants.transaction import Presented
 from deputize.oauth.nonces import NonceSecret
 from deputize.oauth.standing import Standing
+from deputize.oauth.statuses import StatusEntry, StatusList, StatusTie
 from deputize.oauth.tokens import Revoked
 from deputize.server.people import Password, Throttle
 from deputize.server.session import Session
@@ -26,4 +27,5 @@ KINDS: Final[tuple[type[Record], ...]] = (
     *(Ask, Turn, Standing, Notice, Event),
     *(Family, Revoked, AssertionSeen, ProofSeen, Presented, CallSpent, NonceSecret),
     *(KeyRing, NonceSpent),
+    *(StatusList, StatusEntry, StatusTie),
 )

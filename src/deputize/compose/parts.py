@@ -30,6 +30,7 @@ from deputize.oauth.clients import document
 from deputize.oauth.grants import table
 from deputize.oauth.login import Method
 from deputize.oauth.server import AuthorizationServer
+from deputize.oauth.statuses import Statuses
 
 
 class NoSigner:
@@ -65,10 +66,13 @@ def ports(store: Store, *, allowed_origins: frozenset[str] = frozenset(), fetch:
     )
 
 
-def guard_env(path: str | Path, *, issuer: str) -> Env:
-    """What an API's guard needs: a store of its own, and a way to its authorization server alone."""
-    parts = urlsplit(issuer)
-    return local_env(path, allowed_origins=frozenset({f"{parts.scheme}://{parts.netloc}"}))
+def guard_env(path: str | Path, *, issuer: str, lists: str = "") -> Env:
+    """What an API's guard needs: a store of its own, and a way to its authorization server alone.
+
+    `lists` is where that server's status lists are, if not there: a URL at the CDN that serves them.
+    """
+    parts = [urlsplit(url) for url in (issuer, lists) if url]
+    return local_env(path, allowed_origins=frozenset(f"{one.scheme}://{one.netloc}" for one in parts))
 
 
 @asynccontextmanager
@@ -138,8 +142,9 @@ async def _store(settings: Settings) -> Store:
 async def server_parts(settings: Settings) -> ServerParts:
     """The authorization server that the settings describe. `signer` wants to be watched for as long as it serves."""
     methods = _methods(settings)
+    issuer = Issuer(settings.server.issuer)
     here = AuthorizationServer(
-        issuer=Issuer(settings.server.issuer),
+        issuer=issuer,
         grants=table(settings.oauth.refresh),
         methods=methods,
         ways=_ways(settings, methods),
@@ -149,6 +154,7 @@ async def server_parts(settings: Settings) -> ServerParts:
         refresh=settings.oauth.refresh,
         dpop=settings.oauth.dpop,
         drafts=settings.drafts_on,
+        statuses=Statuses(issuer, settings.oauth.status) if "status-list" in settings.drafts_on else None,
     )
     edge = Edge.of(settings.server.proxies) if takes_certificates(settings) else None
     env = ports(await _store(settings), fetch=GuardedFetch(settings=settings.adapters.fetch))

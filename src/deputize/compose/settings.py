@@ -27,6 +27,7 @@ from deputize.oauth.clients.document import Settings as DocumentSettings
 from deputize.oauth.families import Settings as RefreshSettings
 from deputize.oauth.nonces import Settings as DpopSettings
 from deputize.oauth.requested import Settings as AuthorizeSettings
+from deputize.oauth.statuses import Settings as StatusSettings
 from deputize.oauth.tokens import Settings as TokenSettings
 
 FILE: Final = Path("deputize.toml")
@@ -83,6 +84,7 @@ class OAuthSettings:
     authorize: AuthorizeSettings = AuthorizeSettings()
     refresh: RefreshSettings = RefreshSettings()
     dpop: DpopSettings = DpopSettings()
+    status: StatusSettings = StatusSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

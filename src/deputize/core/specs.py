@@ -114,7 +114,7 @@ SPECS: tuple[Spec, ...] = (
         "draft-ietf-oauth-status-list-21",
         "Token Status List",
         Status.WORKING_GROUP,
-        ("vc.status_list", "vc.status_token", "vc.status_check"),
+        ("vc.status_list", "vc.status_token", "vc.status_check", "oauth.statuses", "server.status"),
     ),
     Spec(
         "txn-challenge",

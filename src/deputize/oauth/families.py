@@ -11,6 +11,7 @@ from deputize.core.rules import Fault, Rule
 from deputize.core.values import ClientId, Instant, Seconds, Secret, Subject
 from deputize.core.wire import b64u
 from deputize.jose.jwt import SKEW
+from deputize.oauth import statuses
 from deputize.oauth.approval import Approval
 from deputize.oauth.authority import Authority
 from deputize.oauth.delegation import Actor
@@ -181,7 +182,7 @@ async def end(family: Family, why: str, env: Env) -> None:
             Add(Revoked(key=current.root, expires_at=Instant(current.lives_until + 2 * SKEW))),
             Append(Event(key="", at=now, what=why, client=current.client, person=current.person)),
         )
-        if await env.store.commit(*changes):
+        if await statuses.commit(changes, env, ends=current.root):
             return
         current = await env.store.read(Family, family.key)  # it was rotated in between: that token ends, too
     raise Fault("the family changed too often to be ended", retry=True)

@@ -13,6 +13,7 @@ from deputize.oauth.client import OWN_SCOPES
 from deputize.oauth.clients import document
 from deputize.oauth.login import NONE
 from deputize.oauth.server import TOKEN_PATH, AuthorizationServer
+from deputize.oauth.statuses import PATH as STATUS
 
 OAUTH_WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
 OPENID_WELL_KNOWN: Final = "/.well-known/openid-configuration"
@@ -77,6 +78,8 @@ def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset(
         told["id_token_signing_alg_values_supported"] = sorted(signing)
     if any(way.name == document.NAME for way in here.ways):
         told["client_id_metadata_document_supported"] = True
+    if here.statuses is not None:
+        told["status_list_aggregation_endpoint"] = at(STATUS)
     if "txn-challenge" in here.drafts:
         told["transaction_authorization_endpoint"] = at(TRANSACTION)
     return told

@@ -12,6 +12,7 @@ from deputize.oauth.grant import Grant
 from deputize.oauth.login import AuthenticatedClient, Method
 from deputize.oauth.nonces import Settings as DpopSettings
 from deputize.oauth.requested import Settings as AuthorizeSettings
+from deputize.oauth.statuses import Statuses
 from deputize.oauth.tokens import Settings as TokenSettings
 
 TOKEN_PATH: Final = "/token"  # noqa: S105 (a path)
@@ -37,6 +38,7 @@ class AuthorizationServer:
     refresh: RefreshSettings = RefreshSettings()
     dpop: DpopSettings = DpopSettings()
     drafts: frozenset[str] = field(default_factory=frozenset)
+    statuses: Statuses | None = None
 
     def grant_for(self, grant_type: str, client: AuthenticatedClient) -> Grant:
         """The grant that the client asks for and is registered for."""

@@ -91,7 +91,10 @@ def allowing(
 
 
 def take_back(standing: Standing, now: Instant) -> tuple[Replace, Append]:
-    """Take everything back: each token that rests on it ends, and the client may not ask again until welcomed."""
+    """Take everything back: each token that rests on it ends, and the client may not ask again until welcomed.
+
+    To be committed by `statuses.commit`, which tells the status lists of those tokens.
+    """
     after = replace(standing, allowed=(), taken_back_at=now, origins=frozenset())
     event = Event(key="", at=now, what="standing_taken_back", client=standing.client, person=standing.person)
     return Replace(standing, after), Append(event)

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Final
 
-from deputize.core.ports import Add, Env
+from deputize.core.ports import Add, Change, Env
 from deputize.core.rules import Fault
+from deputize.core.values import Instant
 from deputize.core.wire import Inbound, JsonObject
 from deputize.oauth import families, tokens
 from deputize.oauth.approval import Approval
@@ -12,6 +13,7 @@ from deputize.oauth.client_auth import authenticate
 from deputize.oauth.grants import ciba, refresh_token, transaction
 from deputize.oauth.login import AuthenticatedClient
 from deputize.oauth.server import AuthorizationServer
+from deputize.oauth.statuses import Statuses
 
 TRIES: Final = 20
 
@@ -61,9 +63,37 @@ async def _issue(
     if approval.refreshable and refresh_token.TYPE in client.client.grant_types:
         family, first = families.begin(approval, client.key.jkt if client.key else None, here.refresh, env)
         approval = replace(approval, refresh_token=first, roots=(*approval.roots, family.root))
-    response = await tokens.issue(approval, client.client, client.key, here.issuer, here.tokens, env)
     # After all that may refuse, and before anybody has it: what is used up, and what comes of it, in one write.
     changes = approval.once if family is None else (*approval.once, Add(family))
+    if here.statuses is not None and here.statuses.settings.tokens:
+        return await _issue_told(approval, client, here, here.statuses, changes, env)
+    response = await tokens.issue(approval, client.client, client.key, here.issuer, here.tokens, env)
     if changes and not await env.store.commit(*changes):
         return None
+    return response.members
+
+
+async def _issue_told(
+    approval: Approval,
+    client: AuthenticatedClient,
+    here: AuthorizationServer,
+    statuses: Statuses,
+    changes: tuple[Change, ...],
+    env: Env,
+) -> JsonObject | None:
+    """The same for a token whose status is told in a list: its entry is in the same write."""
+    under = approval.roots if approval.standing is None else (*approval.roots, approval.standing)
+    for _ in range(TRIES):
+        drawn = await statuses.draw(Instant(env.clock() + here.tokens.life), env, under=under)
+        response = await tokens.issue(
+            approval, client.client, client.key, here.issuer, here.tokens, env, status=drawn.claim
+        )
+        if await env.store.commit(*changes, *drawn.changes):
+            break
+        if not await statuses.is_taken(drawn, env):
+            return None
+    else:
+        raise Fault("no entry of a list could be had", retry=True)
+    # Whoever took something back while the token was made found no entry to tell of: so the token is looked at again.
+    await tokens.read(response.members["access_token"], here.issuer, env, error="access_denied")
     return response.members

@@ -9,7 +9,7 @@ from deputize.core.rules import Refusal
 from deputize.core.values import Instant
 from deputize.core.wire import Form, Headers, Inbound, JsonObject
 from deputize.jose import jwt
-from deputize.oauth import families, tokens
+from deputize.oauth import families, statuses, tokens
 from deputize.oauth.client_auth import authenticate
 from deputize.oauth.login import AuthenticatedClient
 from deputize.oauth.server import AuthorizationServer
@@ -58,13 +58,19 @@ async def introspect(request: Inbound, here: AuthorizationServer, env: Env) -> J
 
 def _wants_signed(headers: Headers) -> bool:
     """Whether the Accept header names the signed form, and not the plain one before it."""
+    weights = accepted(headers)
+    wanted = weights.get(f"application/{TYP}", 0.0)
+    return wanted > 0 and wanted >= weights.get("application/json", 0.0)
+
+
+def accepted(headers: Headers) -> dict[str, float]:
+    """How much each media type of the Accept header is wanted (RFC 9110, 12.5.1)."""
     weights: dict[str, float] = {}
     for part in ",".join(headers.all("accept")).split(","):
         kind, *params = (text.strip() for text in part.split(";"))
         told = [_WEIGHT.fullmatch(text) for text in params if text[:2].lower() == "q="]
         weights[kind.lower()] = float(told[0]["q"]) if told and told[0] else 0.0 if told else 1.0
-    wanted = weights.get(f"application/{TYP}", 0.0)
-    return wanted > 0 and wanted >= weights.get("application/json", 0.0)
+    return weights
 
 
 async def _told_of(form: Form, caller: AuthenticatedClient, here: AuthorizationServer, env: Env) -> JsonObject:
@@ -102,4 +108,5 @@ async def revoke(request: Inbound, here: AuthorizationServer, env: Env) -> None:
     until = Instant(token.approval.authority.until + 2 * jwt.SKEW)
     event = Event(key="", at=now, what="token_revoked", client=caller.id, told={"jti": token.jti})
     # Where the mark is there already, somebody was faster with the same.
-    await env.store.commit(Add(tokens.Revoked(key=token.jti, expires_at=until)), Append(event))
+    changes = (Add(tokens.Revoked(key=token.jti, expires_at=until)), Append(event))
+    await statuses.commit(changes, env, ends=token.jti, claims=token.claims)

@@ -91,9 +91,19 @@ class TokenResponse:
 
 
 async def issue(
-    approval: Approval, client: Client, key: BoundKey | None, issuer: Issuer, settings: Settings, env: Env
+    approval: Approval,
+    client: Client,
+    key: BoundKey | None,
+    issuer: Issuer,
+    settings: Settings,
+    env: Env,
+    *,
+    status: JsonObject | None = None,
 ) -> TokenResponse:
-    """Check what every token must pass, mint it, answer. Nothing is written: a token that nobody got is no state."""
+    """Check what every token must pass, mint it, answer. Nothing is written: a token that nobody got is no state.
+
+    `status` says where the token's status stands, if it is told anywhere.
+    """
     now = env.clock()
     until = min(approval.authority.until, Instant(now + settings.life))
     await check(approval, client, key, env)
@@ -113,6 +123,8 @@ async def issue(
     claims |= _rests_on(approval)
     if key is not None:
         claims["cnf"] = key.claim()
+    if status is not None:
+        claims["status"] = status
     members: JsonObject = {
         "access_token": await mint(claims, TYP, env),
         "token_type": "DPoP" if key is not None and key.jkt is not None else "Bearer",

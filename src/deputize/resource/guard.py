@@ -40,7 +40,9 @@ class Guard:
     `resource` is the API's identifier, the audience of its tokens; `issuer` the one server whose tokens it accepts.
     With a `key` (the one that the server knows for the client and the resource of this name) the guard asks that
     server at each call whether the token still stands, and may ask for approval of single calls. Without one, or with
-    `live=False`, what is taken back ends with the token and not before. `dpop_required` refuses bearer tokens.
+    `live=False`, what is taken back ends with the token, or as soon as the server's status list tells of it, where the
+    token refers to one: lists are kept for seconds, and a token whose list cannot be had is not let through.
+    `dpop_required` refuses bearer tokens.
     `proxies` are the addresses of those in front of it that end TLS: their word on a client's certificate is taken.
     `proofs` says whether a DPoP proof must have a nonce of this guard in it.
     Raises ValueError where one of these leaves a gap.
@@ -175,7 +177,7 @@ class Guard:
         who, marks = caller.check(
             shown,
             asked.headers,
-            await self._server.keys(shown, now),
+            await self._server.keys(shown.jws, now),
             self._expected,
             method=asked.method,
             url=self._origin + asked.raw_path,
@@ -191,6 +193,8 @@ class Guard:
             NAMED_CALL.refuse("insufficient_scope", method=asked.method)
         if self._live and self._key:
             await self._server.confirm(shown, now, client_id=self._resource, key=self._key)
+        elif "status" in who.claims:
+            await self._server.hold_status(who.claims)
         if row.seen is not None:
             caller.check_seen(who, row.seen, now)
         if row.approve is not None:

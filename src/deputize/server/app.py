@@ -13,8 +13,10 @@ from deputize.oauth import begun, metadata, nonces, token_endpoint, token_status
 from deputize.oauth.certificate import Edge
 from deputize.oauth.client import Client
 from deputize.oauth.server import AuthorizationServer
+from deputize.oauth.statuses import PATH as STATUS
 from deputize.server import http
 from deputize.server.http import Asgi, Receive, Scope, Send
+from deputize.server.status import StatusSite
 
 Endpoint = Callable[[Inbound, AuthorizationServer, Env], Awaitable[JsonObject | token_status.Signed | None]]
 
@@ -70,6 +72,8 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
         path + metadata.JWKS: _Document(lambda: {"keys": list(env.signer.keys())}),
     }
 
+    lists = None if here.statuses is None else StatusSite(here.statuses, env, path + STATUS)
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await _not_http(scope, receive, send, pages)
@@ -86,6 +90,8 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
             await http.send_out(answer, send)
         elif asked in documents:
             await documents[asked].answer(scope, send)
+        elif lists is not None and lists.serves(asked):
+            await lists.answer(scope, send)
         elif pages is not None:
             await pages(scope, receive, send)
         else:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from deputize.core.ports import Env, Record
 from deputize.core.rules import Fault, Refusal
 from deputize.core.values import ClientId
-from deputize.oauth import asking, metadata
+from deputize.oauth import asking, metadata, statuses
 from deputize.oauth import reading as readings
 from deputize.oauth import standing as standings
 from deputize.oauth.asking import Ask
@@ -270,8 +270,8 @@ class Pages:
             standing = await standings.find(who.subject, ClientId(request.path_params["client"]), self.env)
             if standing is None:
                 raise HTTPException(404)
-            if (standing.taken_back_at is not None) == stopped or await self.env.store.commit(
-                *change(standing, self.env.clock())
+            if (standing.taken_back_at is not None) == stopped or await statuses.commit(
+                change(standing, self.env.clock()), self.env, ends=standing.key if stopped else ""
             ):
                 return self.frame.to("/agents")
         raise Fault("this standing changes all the time", retry=True)

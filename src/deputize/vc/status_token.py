@@ -12,7 +12,6 @@ from deputize.core.wire import JsonObject, Malformed, b64u, b64u_bytes
 from deputize.jose import jws, jwt
 from deputize.jose.jws import Jws
 from deputize.jose.keys import KeySet, PrivateKey, PublicKey
-from deputize.vc import cose
 from deputize.vc.status_list import INFLATED_MAX, MECHANISM, SPEC, WHOLE, StatusList, inflated
 
 TOKEN_MAX: Final = 8 * 1024 * 1024
@@ -102,6 +101,8 @@ class Content:
         if form is Form.JWT:
             data = jws.signing_input(self._claims(b64u(self.lst)), alg=alg, typ=form.value, kid=kid)
             return data, lambda signature: jws.compact(data, signature).encode("ascii")
+        from deputize.vc import cose  # noqa: PLC0415 (whoever uses JWTs alone loads no CBOR)
+
         payload = cose.encoded({_NUMBERS[name]: value for name, value in self._claims(self.lst).items()})
         protected = cose.header(alg=alg, typ=form.media_type)
         return cose.to_be_signed(protected, payload), lambda signature: cose.sign1(
@@ -166,6 +167,8 @@ def parse(data: bytes, form: Form, *, error: str, bytes_max: int = TOKEN_MAX) ->
     """Take a Status List Token apart."""
     if form is Form.JWT:
         return Unverified(form, *jwt.peek(data.decode("ascii", "replace"), error, bytes_max))
+    from deputize.vc import cose  # noqa: PLC0415 (the same)
+
     try:
         parsed = cose.parse(data, bytes_max)
         told = cose.members(cose.decoded(parsed.payload))

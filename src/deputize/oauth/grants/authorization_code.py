@@ -11,6 +11,7 @@ from deputize.core.rules import Rule
 from deputize.core.values import ClientId, Instant, Issuer, Seconds, Secret, Subject
 from deputize.core.wire import Form, b64u
 from deputize.jose.jwt import SKEW
+from deputize.oauth import statuses
 from deputize.oauth.approval import Approval
 from deputize.oauth.asked import asked_scope
 from deputize.oauth.asking import Ask, Collected
@@ -189,7 +190,7 @@ async def _revoke(code: Code, env: Env) -> None:
     """End everything that was issued for the code: each token of it names the code's root, and each family keeps it."""
     mark = Add(Revoked(key=code.root, expires_at=Instant(code.allowed.until + 2 * SKEW)))
     event = Event(key="", at=env.clock(), what="code_replayed", client=code.client, person=code.person)
-    await env.store.commit(mark, Append(event))  # False where another replay was faster with the same
+    await statuses.commit((mark, Append(event)), env, ends=code.root)  # False where another replay was faster
 
 
 async def _approval(request: Request, code: Code, env: Env) -> Approval:
