@@ -291,7 +291,8 @@ async def test_ds_12_a_replay_costs_the_same_however_often_the_family_was_used(k
         form = {"grant_type": refresh_token.TYPE, "refresh_token": f"{families.PREFIX}{name}.{used[attempt * 1000]}"}
         answer = await keeper.post_quickly("/token", form, by=KEEPER)
         assert answer.told == NOT_GOOD
-        assert counted.asked - before <= 4  # the client, its assertion, the family, its end
+        # the client, its assertion, the family, its end, and what rests on it: looked for before and after
+        assert counted.asked - before <= 6
 
 
 @dataclass
