@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from deputize.cli.vc import vc_app
 from deputize.core.rules import Fault, Refusal
 
 if TYPE_CHECKING:
@@ -37,12 +38,12 @@ PARTS: Final = {
     "ask": ask_app,
     "config": config_app,
     "try": try_app,
+    "vc": vc_app,
 }
 for name, part in PARTS.items():
     app.add_typer(part, name=name)
 
 FROM_INPUT: Final = "-"
-
 out: Final = Console(highlight=False, soft_wrap=True)
 err: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
