@@ -25,6 +25,7 @@ from deputize.vc.issuer_keys import (
     metadata_url,
     well_known,
 )
+from deputize.vc.presented import open_sd_jwt
 from deputize.vc.verify import TRUSTED_ISSUER, TRUSTED_TYPE, Policy, TrustedIssuer, VerifiedCredential, averify, verify
 from tests.core.outside import Outside
 from tests.jose.making import a_key
@@ -176,9 +177,12 @@ async def test_a_strangers_name_makes_nobody_ask() -> None:
 
 @stops(KEY_FOUND)
 async def test_a_credential_without_a_name_has_no_metadata() -> None:
-    policy = Policy(issuers=(TrustedIssuer(issuer=None, keys=well_known(), types=frozenset({DIPLOMA})),))
+    opened = open_sd_jwt(crafted(claims(iss=...), typ="dc+sd-jwt"), None, "x")
     with pytest.raises(Refusal) as refused:
-        await averify(crafted(claims(iss=...), typ="dc+sd-jwt"), policy, asked=None, env=Outside().env)
+        well_known().at_hand(opened.token, None, NOW, "x")
+    assert refused.value.rule is KEY_FOUND
+    with pytest.raises(Refusal) as refused:
+        await well_known().find(opened.token, None, Outside().env, "x")
     assert refused.value.rule is KEY_FOUND
 
 

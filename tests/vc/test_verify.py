@@ -10,10 +10,12 @@ from deputize.core.ports import Env
 from deputize.core.rules import Fault, Refusal, Rule
 from deputize.core.wire import JsonObject, json_bytes
 from deputize.jose.jwt import ALGORITHM, CLAIMS, SIGNED, TYPED, UNEXPIRED
+from deputize.jose.x509 import Roots
 from deputize.vc.credential import AKA_VCTS, INTEGRITY_IS_TEXT, NEVER_HIDDEN, VCT, issue, lint, prepare
 from deputize.vc.issue import SHOWN, Frame, Unfit
-from deputize.vc.issuer_keys import KEY_FOUND, ONE_KEY, pinned
+from deputize.vc.issuer_keys import KEY_FOUND, ONE_KEY, Way, certified, pinned, well_known
 from deputize.vc.present import present
+from deputize.vc.presented import open_sd_jwt
 from deputize.vc.sdjwt import HASHES, digest
 from deputize.vc.status_list import IS_VALID
 from deputize.vc.type_metadata import Catalogue
@@ -31,6 +33,7 @@ from deputize.vc.verify import (
 )
 from tests.core.outside import Outside
 from tests.jose.making import a_key
+from tests.jose.test_x509 import root
 from tests.support.ports import CountingRandom
 from tests.support.proofs import lets_through, stops
 from tests.vc import lists
@@ -203,8 +206,21 @@ def test_one_key_of_the_issuer_fits() -> None:
 
 @stops(KEY_FOUND)
 def test_keys_that_were_given_are_those_of_an_issuer_that_says_its_name() -> None:
-    anybody = Policy(issuers=(replace(TRUSTED, issuer=None),))
-    assert why_not(forged(iss=...), anybody) is KEY_FOUND
+    opened = open_sd_jwt(forged(iss=...), None, "x")
+    with pytest.raises(Refusal) as refused:
+        TRUSTED.keys.at_hand(opened.token, None, NOW, "x")
+    assert refused.value.rule is KEY_FOUND
+
+
+@pytest.mark.parametrize(
+    "way",
+    [TRUSTED.keys, well_known(), certified(Roots([root().der]), anchored=True)],
+    ids=["pinned", "web", "x5c"],
+)
+def test_nobody_in_particular_is_trusted_by_certificates_alone(way: Way) -> None:
+    """Else whoever publishes keys at a URL of his own, or holds the keys of one issuer, were any issuer."""
+    with pytest.raises(ValueError, match="certificates"):
+        Policy(issuers=(replace(TRUSTED, issuer=None, keys=way),))
 
 
 def test_an_issuer_has_one_way() -> None:

@@ -50,6 +50,10 @@ class Way(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def vouches(self) -> bool:
+        """Whether the keys themselves say whose they are: then they may be those of issuers that no policy names."""
+
     def at_hand(self, token: Jws, iss: str | None, now: Instant, error: str) -> Found | None:
         """What needs nobody to be asked; None where somebody has to be."""
 
@@ -72,6 +76,7 @@ class Pinned:
 
     keys: KeySet
     name: str = "pinned"
+    vouches: bool = False
 
     def at_hand(self, token: Jws, iss: str | None, now: Instant, error: str) -> Found:
         del now
@@ -135,6 +140,7 @@ class WellKnown:
     metadata: Published[IssuerMetadata]
     sets: Published[KeySet]
     name: str = "jwt-vc-issuer"
+    vouches: bool = False
 
     def at_hand(self, token: Jws, iss: str | None, now: Instant, error: str) -> Found | None:
         if iss is None:
@@ -187,6 +193,10 @@ class Certified:
     roots: Roots
     anchored: bool = False
     name: str = "x5c"
+
+    @property
+    def vouches(self) -> bool:
+        return not self.anchored
 
     def at_hand(self, token: Jws, iss: str | None, now: Instant, error: str) -> Found:
         if "x5c" not in token.header:

@@ -130,9 +130,20 @@ def holder_key(claims: Mapping[str, object], alg: str | None, error: str) -> Pub
     if not isinstance(jwk, dict):
         HOLDER_KEY.refuse(error)
     try:
+        return _key_of(tuple(jwk.items()), alg)
+    except TypeError:  # a member that is an array, `key_ops`, keeps nothing from being read
+        pass
+    except Malformed as problem:
+        HOLDER_KEY.refuse(error, problem=str(problem))
+    try:
         return PublicKey.from_jwk(jwk, alg=alg)
     except Malformed as problem:
         HOLDER_KEY.refuse(error, problem=str(problem))
+
+
+@lru_cache(maxsize=1024)  # a pure function of its members: a holder comes again
+def _key_of(members: tuple[tuple[str, object], ...], alg: str | None) -> PublicKey:
+    return PublicKey.from_jwk(dict(members), alg=alg)
 
 
 def _bound(opened: Opened, claims: JsonObject, asked: Asked, error: str, now: Instant) -> PublicKey:

@@ -144,8 +144,9 @@ class _Walk:
         for name, value in out.items():
             if type(value) in _CONTAINERS:
                 out[name] = self.value(value, depth)
+        shown = self.shown
         for each in digests:
-            read = self.shown(each)
+            read = shown(each)
             if read is not None:
                 if len(read) != 3 or type(read[1]) is not str:
                     DISCLOSURE.refuse(self.error)

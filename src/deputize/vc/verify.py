@@ -85,6 +85,8 @@ class Policy:
         for trusted in self.issuers:
             if trusted.issuer is not None and trusted.issuer in self._rows:
                 raise ValueError("one way for one issuer: it is named twice")
+            if trusted.issuer is None and not trusted.keys.vouches:
+                raise ValueError("issuers without a name here are told by certificates that name them")
             self._rows[trusted.issuer] = (*self._rows.get(trusted.issuer, ()), (trusted, self._expected(trusted)))
 
     def _expected(self, trusted: TrustedIssuer) -> Expectation:
