@@ -14,6 +14,7 @@ import pytest
 
 from deputize.core.ports import Replace
 from deputize.core.wire import json_bytes
+from deputize.jose.keys import PrivateKey
 from deputize.oauth.asking import MAY_ASK
 from deputize.oauth.authentication import SEEN_ENOUGH
 from deputize.oauth.authorize import ALLOWED, CONSENTED, SIGNED_IN
@@ -349,6 +350,49 @@ async def test_az_21_who_signed_in_too_long_ago_signs_in_again_once(flow: Flow, 
 
 async def test_az_21_a_fresh_sign_in_is_enough(flow: Flow) -> None:
     assert (await flow.shown(await flow.browser(), max_age="60")).status_code == 200
+
+
+@pytest.mark.parametrize("aged", [0, 24 * 3600])
+async def test_az_22_a_hint_names_who_is_to_be_there(flow: Flow, aged: int) -> None:
+    hint = (await flow.tokens(WEB, scope="openid"))["id_token"]
+    flow.world.clock.forward(aged)
+    alice, bob = await flow.browser("alice"), await flow.browser("bob")
+    assert "code" in Landing.of(await flow.begin(alice, WEB, scope="openid", id_token_hint=hint)).told
+    silent = Landing.of(await flow.begin(bob, WEB, scope="openid", id_token_hint=hint, prompt="none"))
+    assert silent.error == "login_required"
+    begun = await flow.begin(bob, WEB, scope="openid", id_token_hint=hint)
+    where = field_on(await bob.get(begun.headers["location"]), "next")
+    await flow.sign_in(bob, "bob")  # once more: it is still not Alice
+    page = await bob.get(where)
+    assert "error=login_required" in page.text
+    assert "code=" not in page.text
+    again = await flow.begin(bob, WEB, scope="openid", id_token_hint=hint)
+    where = field_on(await bob.get(again.headers["location"]), "next")
+    await flow.sign_in(bob, "alice")
+    assert "code=" in (await bob.get(where)).text
+
+
+async def test_az_22_a_hint_that_is_none_of_ours(flow: Flow) -> None:
+    told = await flow.tokens(WEB, scope="openid")
+    now, signer = flow.world.now, flow.world.signer.all[0]
+    claims = {"iss": ISSUER, "sub": "alice", "aud": WEB, "iat": now, "exp": now + 300}
+    browser = await flow.browser()
+
+    async def lands(hint: str) -> Landing:
+        return Landing.of(await flow.begin(browser, WEB, scope="openid", id_token_hint=hint))
+
+    assert "code" in (await lands(flow.world.signed(claims, signer, "JWT"))).told
+    for hint in (
+        "x",
+        told["id_token"].rpartition(".")[0] + ".",
+        told["access_token"],
+        flow.world.signed(claims, signer, "JWT", {"alg": "none"}),
+        flow.world.signed(claims, PrivateKey.generate(), "JWT"),
+        flow.world.signed({**claims, "iss": "https://evil.example"}, signer, "JWT"),
+        flow.world.signed({**claims, "aud": APP}, signer, "JWT"),
+        flow.world.signed({**claims, "iat": None}, signer, "JWT"),
+    ):
+        assert (await lands(hint)).error == "invalid_request"
 
 
 async def test_az_24_a_posted_request_has_its_parameters_in_the_body_alone(flow: Flow) -> None:

@@ -175,13 +175,15 @@ def _must_sign_in(begun: Begun, visitor: Visitor | None, *, silent: bool) -> boo
     needed = begun.needed
     if not needed.can_be_met:
         SEEN_ENOUGH.refuse("unmet_authentication_requirements")
-    enough = visitor is not None and needed.is_met_by(visitor.seen)
+    hinted = begun.requested.hinted  # the one whom an ID token names, and nobody else who may sit there
+    enough = visitor is not None and needed.is_met_by(visitor.seen) and hinted in {"", visitor.person.key}
     if silent and not enough:
         SIGNED_IN.refuse("login_required")
     if visitor is None or enough:
         return False
     if visitor.seen.session != begun.asked_in and visitor.seen.at >= needed.asked_at:
         needed.hold(visitor.seen)  # they have just signed in for this: it will not be surer the next time
+        SIGNED_IN.refuse("login_required")
     return True
 
 

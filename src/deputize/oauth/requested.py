@@ -9,6 +9,7 @@ from deputize.core.ports import Env
 from deputize.core.rules import Rule
 from deputize.core.values import Issuer, Seconds
 from deputize.core.wire import Form
+from deputize.oauth import tokens
 from deputize.oauth.asked import OPENID, SCOPE_ALLOWED, TARGET_NAMED, asked_scope
 from deputize.oauth.client import OWN_SCOPES, Client, Resource
 from deputize.oauth.details import Detail, details
@@ -59,7 +60,8 @@ class Requested:
     """What a client asks, and how it wants to be answered. It fits the registration; nobody has allowed it yet.
 
     `audience` are the resources that it leads to. `prompt`, `max_age`, `login_hint` and `acr_values` are for the pages.
-    `rests_on` stands for the client as it was then.
+    `hinted` is the person whom an ID token names, and who alone may answer (empty: anybody). `rests_on` stands for the
+    client as it was then.
     """
 
     client: str
@@ -75,6 +77,7 @@ class Requested:
     prompt: frozenset[str] = frozenset()
     max_age: Seconds | None = None
     login_hint: str = ""
+    hinted: str = ""
     acr_values: tuple[str, ...] = ()
     rests_on: str = ""
 
@@ -114,6 +117,7 @@ async def read(form: Form, client: Client, where: Answering, issuer: Issuer, env
     jkt = form.get("dpop_jkt")
     if jkt is not None and not _CHALLENGE.fullmatch(jkt):
         THUMBPRINT.refuse("invalid_request")
+    shown = form.get("id_token_hint")
     nonce, hint = form.get("nonce"), form.get("login_hint") or ""
     if len(nonce or "") > TEXT_MAX or len(hint) > TEXT_MAX:
         BRIEF.refuse("invalid_request")
@@ -134,6 +138,7 @@ async def read(form: Form, client: Client, where: Answering, issuer: Issuer, env
         prompt=_prompt(form),
         max_age=_max_age(form),
         login_hint=hint,
+        hinted=tokens.hinted(shown, issuer, client, env, error="invalid_request") if shown else "",
         acr_values=tuple((form.get("acr_values") or "").split()),
         rests_on=client.rests_on,
     )
