@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from benchmarks import asked, further, jose, limits, load, picture, sdjwt, servers
+from benchmarks import asked, further, jose, limits, load, picture, sdjwt, servers, status
 from benchmarks.quiet import LOUD, Others
 from benchmarks.rows import Plan, Row, Sized
 from benchmarks.servers import Clients, Cores, Server
@@ -53,6 +53,9 @@ KINDS: Final = (
 JOSE: Final = ("jose_sign", "jose_verify")
 SDJWT_ROUNDS: Final = 4  # longer ones
 JOSE_ROUNDS: Final = 40  # short ones, for each second that a server is asked
+STATUS: Final = ("status_build", "status_lookup")
+STATUS_ROUNDS: Final = 3  # for each second that a server is asked
+STATUS_ENTRIES: Final = 10_000_000
 
 
 @dataclass(slots=True)
@@ -129,6 +132,27 @@ def jose_rows(plan: Plan, names: Collection[str]) -> list[Row]:
     return rows
 
 
+def status_rows(plan: Plan, names: Collection[str]) -> list[Row]:
+    """A status list of 10 million entries against zlib alone, and look-ups in it."""
+    rows = []
+    rounds = max(3, int(STATUS_ROUNDS * plan.seconds))
+    with plan.cores.on_server_core():
+        if "status_build" in names:
+            one = status.built(STATUS_ENTRIES, rounds)
+            rows.append(
+                Row(
+                    id="status_build",
+                    ours_per_s=1000 / one.ours_ms,
+                    limit_per_s=1000 / one.limit_ms,
+                    ratio_to_limit=one.ratio,
+                    rounds=rounds,
+                )
+            )
+        if "status_lookup" in names:
+            rows.append(Row(id="status_lookup", ours_per_s=status.look_ups(STATUS_ENTRIES, rounds), rounds=rounds))
+    return rows
+
+
 def started(ours: Server, peer: Server | None, clients: Clients, plan: Plan) -> Sized:
     """From the start of the process to its first token, with data and keys that are there already."""
     took: dict[int, list[float]] = {}
@@ -202,6 +226,7 @@ def bench(plan: Plan, command: Sequence[str], only: frozenset[str]) -> tuple[lis
                 print(f"  {kind.id}: {kind.says} …", file=sys.stderr)
                 rows.append(measured(kind, ours, peer, stack, clients, plan))
         rows += jose_rows(plan, only or JOSE)
+        rows += status_rows(plan, only or STATUS)
         if not only or "tail" in only:
             rows += further.tail(ours, clients, rows, plan)
         if (not only or "memory" in only) and (row := resident(ours, peer)) is not None:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from deputize.cli.status_verbs import app as status_app
 from deputize.cli.vc import vc_app
 from deputize.core.rules import Fault, Refusal
 
@@ -40,7 +41,7 @@ PARTS: Final = {
     "try": try_app,
     "vc": vc_app,
 }
-for name, part in PARTS.items():
+for name, part in (PARTS | {"status": status_app}).items():
     app.add_typer(part, name=name)
 
 FROM_INPUT: Final = "-"
