@@ -10,8 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deputize.cli.status_verbs import app as status_app
-from deputize.cli.vc import vc_app
+from deputize.cli import status_verbs, vc
 from deputize.core.rules import Fault, Refusal
 
 if TYPE_CHECKING:
@@ -39,9 +38,9 @@ PARTS: Final = {
     "ask": ask_app,
     "config": config_app,
     "try": try_app,
-    "vc": vc_app,
+    "vc": vc.vc_app,
 }
-for name, part in (PARTS | {"status": status_app}).items():
+for name, part in (PARTS | {"status": status_verbs.app}).items():
     app.add_typer(part, name=name)
 
 FROM_INPUT: Final = "-"
