@@ -6,19 +6,9 @@ from deputize.core.rules import Fault
 from deputize.core.values import Seconds, Secret
 from deputize.core.wire import Headers, JsonObject, Reply
 from deputize.oauth.details import Detail
+from deputize.sdk.answers import Pending, Refused, TokenSet
 from deputize.sdk.flow import Flow
-from deputize.sdk.obtain import (
-    Pending,
-    Refused,
-    TokenSet,
-    ciba,
-    client_credentials,
-    exchange,
-    introspect,
-    revoke,
-    transaction,
-    transaction_begin,
-)
+from deputize.sdk.obtain import ciba, client_credentials, exchange, introspect, revoke, transaction, transaction_begin
 from tests.sdk.served import ISSUER, SERVER, Served, token, told
 
 RS = "https://pharmacy.example"

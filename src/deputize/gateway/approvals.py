@@ -14,7 +14,7 @@ from deputize.gateway.routes import Agent, Route
 from deputize.gateway.settings import Settings
 from deputize.gateway.upstream import Outgoing
 from deputize.gateway.waiting import ALLOWED, Flight
-from deputize.sdk.obtain import TokenSet
+from deputize.sdk.answers import TokenSet
 
 YOURS = Rule("Deputize gateway", "approvals", "The approval is one of this agent's own, at this API.")
 ROOM = Rule("Deputize gateway", "bounds", "An agent waits for so many approvals at a time, and no more.")

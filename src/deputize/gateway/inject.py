@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from deputize.core.values import Instant
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import challenge, dpop
-from deputize.sdk.obtain import TokenSet
+from deputize.sdk.answers import TokenSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from deputize.oauth import challenge
 from deputize.oauth.challenge import Challenge
 from deputize.oauth.details import HTTP_CALL, http_call
 from deputize.resource.asgi import one_reading
-from deputize.sdk.obtain import TokenSet
+from deputize.sdk.answers import TokenSet
 
 _DEAD_TOKEN = frozenset({"invalid_token", "invalid_dpop_proof"})
 

@@ -10,14 +10,12 @@ from deputize.gateway.routes import Route, Table
 from deputize.gateway.settings import GatewayIdentity, Settings
 from deputize.gateway.waiting import ALLOWED, IN_TIME, Flights, Patience
 from deputize.jose.keys import PrivateKey
+from deputize.sdk.answers import Pending, Refused, TokenSet
 from deputize.sdk.discover import Discovery
 from deputize.sdk.flow import arun
 from deputize.sdk.login import ClientLogin, PrivateKeyJwt
 from deputize.sdk.obtain import (
     CALLED_OFF,
-    Pending,
-    Refused,
-    TokenSet,
     ciba_begin,
     ciba_collect,
     client_credentials,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from deputize.core.values import Issuer, WebUrl
@@ -107,32 +107,66 @@ def _of_authorization(here: AuthorizationServer, at: Callable[[str], str]) -> Js
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerMetadata:
-    """Another server's endpoints, as its own document tells them; each lies at the issuer's own origin."""
+    """Another server's document, as far as a client acts on it; each endpoint lies at the issuer's own origin.
+
+    `scopes_supported` is None where the server does not tell.
+    """
 
     issuer: str
     token_endpoint: str
-    jwks_uri: str
+    jwks_uri: str | None = None
+    authorization_endpoint: str | None = None
+    pushed_authorization_request_endpoint: str | None = None
+    registration_endpoint: str | None = None
     introspection_endpoint: str | None = None
     revocation_endpoint: str | None = None
     backchannel_authentication_endpoint: str | None = None
     transaction_authorization_endpoint: str | None = None
+    authorization_response_iss_parameter_supported: bool = False
+    client_id_metadata_document_supported: bool = False
+    code_challenge_methods_supported: frozenset[str] = frozenset()
+    dpop_signing_alg_values_supported: frozenset[str] = frozenset()
+    token_endpoint_auth_methods_supported: frozenset[str] = frozenset({"client_secret_basic"})  # RFC 8414, 2
+    scopes_supported: frozenset[str] | None = None
+
+
+_FLAGS: Final = ("authorization_response_iss_parameter_supported", "client_id_metadata_document_supported")
+_LISTS: Final = (
+    "code_challenge_methods_supported",
+    "dpop_signing_alg_values_supported",
+    "token_endpoint_auth_methods_supported",
+    "scopes_supported",
+)
 
 
 def read_server(document: Mapping[str, object]) -> ServerMetadata:
-    """Read a server's document. Raises ValueError. That `issuer` is the expected one, `Published` has held."""
+    """Read a server's document. Raises ValueError. That `issuer` is the expected one, the caller has held."""
     issuer = Issuer(_text(document, "issuer"))
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     for name in ServerMetadata.__dataclass_fields__:
         if name == "issuer" or document.get(name) is None:
             continue
-        url = WebUrl(_text(document, name))
-        # Audience injection and mix-up begin with an endpoint that belongs to somebody else.
-        if url.origin != issuer.origin:
-            raise Malformed(f"{name} is not at the issuer's own origin")
-        found[name] = url.text
-    if "token_endpoint" not in found or "jwks_uri" not in found:
-        raise Malformed("a token_endpoint and a jwks_uri are needed")
+        if name in _FLAGS:
+            found[name] = document[name] is True
+        elif name in _LISTS:
+            found[name] = texts(document, name)
+        else:
+            url = WebUrl(_text(document, name))
+            # Audience injection and mix-up begin with an endpoint that belongs to somebody else.
+            if url.origin != issuer.origin:
+                raise Malformed(f"{name} is not at the issuer's own origin")
+            found[name] = url.text
+    if "token_endpoint" not in found:
+        raise Malformed("a token_endpoint is needed")
     return ServerMetadata(issuer=issuer.text, **found)
+
+
+def texts(document: Mapping[str, object], name: str) -> frozenset[str]:
+    """A member that is an array of texts; absent, it has none. Raises Malformed."""
+    value = document.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise Malformed(f"{name} is an array of texts")
+    return frozenset(value)
 
 
 def _text(document: Mapping[str, object], name: str) -> str:

@@ -44,6 +44,8 @@ class TrustedServer:
     async def keys(self, signed: Jws, now: Instant) -> KeySet:
         """Its keys; where it has none of this name, another look may help. Raises Fault rather than do without."""
         url = (await self._document(now)).jwks_uri
+        if url is None:
+            raise Fault(f"{self.issuer} publishes no keys")
         keys = self._key_sets.fresh(url, now) or await self._key_sets.get(url, self.env)
         if signed.alg in ALL and not keys.candidates(signed.kid, signed.alg):
             keys = await self._key_sets.get(url, self.env, fresher=True)

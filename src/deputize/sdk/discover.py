@@ -1,15 +1,38 @@
 """From a name to what its owner says of itself: servers by their issuer, resources by their identifier."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 from deputize.core.ports import Env
 from deputize.core.published import Published
-from deputize.core.rules import Fault
+from deputize.core.rules import Fault, Rule
 from deputize.core.values import Issuer, WebUrl
-from deputize.core.wire import Malformed
+from deputize.core.wire import Call, JsonObject, Malformed
 from deputize.jose.keys import KeySet
-from deputize.oauth.metadata import OAUTH_WELL_KNOWN, RESOURCE_WELL_KNOWN, ServerMetadata, read_server, well_known
+from deputize.oauth.metadata import (
+    OAUTH_WELL_KNOWN,
+    OPENID_WELL_KNOWN,
+    RESOURCE_WELL_KNOWN,
+    ServerMetadata,
+    read_server,
+    texts,
+    well_known,
+)
+from deputize.sdk.answers import Refused, members
+from deputize.sdk.flow import Flow
+
+T = TypeVar("T")
+
+
+RESOURCE_NAMED = Rule(
+    "RFC 9728", "3.3", "The resource of a document is the one that was called: its origin, and its path by segments."
+)
+SERVER_NAMED = Rule("RFC 8414", "3.3", "The issuer of a document is the one whose address it came from.")
+HAS_SERVER = Rule("MCP 2026-07-28", "Authorization Server Discovery", "A protected resource names its servers.")
+
+BYTES_MAX: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +42,14 @@ class ResourceMetadata:
     resource: str
     authorization_servers: tuple[str, ...]
     challenge_jwks_uri: str | None
+    scopes_supported: frozenset[str] = frozenset()
+    dpop_bound_access_tokens_required: bool = False
+
+    def covers(self, url: str) -> bool:
+        """Whether a call to this address is one to the resource: same origin, and within its path by whole segments."""
+        own, called = WebUrl(self.resource), WebUrl(url)
+        path, asked = urlsplit(own.text).path.rstrip("/"), urlsplit(called.text).path
+        return own.origin == called.origin and (asked == path or asked.startswith(f"{path}/") or not path)
 
 
 def read_resource(document: Mapping[str, object]) -> ResourceMetadata:
@@ -36,7 +67,78 @@ def read_resource(document: Mapping[str, object]) -> ResourceMetadata:
         # Keys that lie elsewhere would let somebody else sign what a person is shown as the resource's own words.
         if WebUrl(uri).origin != WebUrl(resource).origin:
             raise Malformed("txn_challenge_jwks_uri is not at the resource's own origin")
-    return ResourceMetadata(resource=resource, authorization_servers=tuple(servers), challenge_jwks_uri=uri)
+    WebUrl(resource)
+    return ResourceMetadata(
+        resource=resource,
+        authorization_servers=tuple(servers),
+        challenge_jwks_uri=uri,
+        scopes_supported=texts(document, "scopes_supported"),
+        dpop_bound_access_tokens_required=document.get("dpop_bound_access_tokens_required") is True,
+    )
+
+
+def server_urls(issuer: str) -> tuple[str, ...]:
+    """Where a server's document may lie, in the order of looking: RFC 8414's place, then OpenID's, both ways."""
+    inserted = (well_known(issuer, OAUTH_WELL_KNOWN), well_known(issuer, OPENID_WELL_KNOWN))
+    return tuple(dict.fromkeys((*inserted, issuer + OPENID_WELL_KNOWN)))
+
+
+def resource_urls(url: str) -> tuple[str, ...]:
+    """Where a resource's document may lie: under the called path, then at the root."""
+    root = WebUrl(url).origin
+    return tuple(dict.fromkeys((well_known(url.partition("?")[0], RESOURCE_WELL_KNOWN), root + RESOURCE_WELL_KNOWN)))
+
+
+def find_server(issuer: str) -> Flow[ServerMetadata]:
+    """The server of this issuer, from the first of its places that has a document. A document of another is the end."""
+    for url in server_urls(Issuer(issuer).text):
+        document = yield from _document(url)
+        if document is None:
+            continue
+        if document.get("issuer") != issuer:
+            SERVER_NAMED.refuse("invalid_issuer", asked=issuer, url=url)
+        return _read(read_server, document, url)
+    raise Fault(f"{issuer} publishes no metadata", retry=True)
+
+
+def find_resource(url: str, named: str | None = None) -> Flow[ResourceMetadata]:
+    """The resource that a call to `url` was one to. `named` is where its challenge said that the document lies."""
+    for at in (WebUrl(named).text,) if named is not None else resource_urls(url):
+        document = yield from _document(at)
+        if document is None:
+            continue
+        found = _read(read_resource, document, at)
+        if not found.covers(url):
+            RESOURCE_NAMED.refuse("invalid_resource", resource=found.resource, url=url)
+        if not found.authorization_servers:
+            HAS_SERVER.refuse("invalid_resource", resource=found.resource)
+        return found
+    raise Fault(f"{url} publishes no metadata", retry=True)
+
+
+def _document(url: str) -> Flow[JsonObject | None]:
+    """The object at `url`; None where there is none."""
+    accepts = (("accept", "application/json"),)
+    reply = yield Call(method="GET", url=WebUrl(url).text, headers=accepts, bytes_max=BYTES_MAX)
+    if 400 <= reply.status < 500 and reply.status != 429:
+        return None
+    try:
+        return members(reply, bytes_max=BYTES_MAX)
+    except Refused as told:
+        raise Fault(f"{url} answered {reply.status}: {told.error}") from None
+
+
+def _read(read: Callable[[JsonObject], T], document: JsonObject, url: str) -> T:
+    try:
+        return read(document)
+    except ValueError as problem:
+        raise Fault(f"{url}: {problem}") from None
+
+
+def choose_server(resource: ResourceMetadata, known: Collection[str] = ()) -> str:
+    """Of a resource's servers, the first that this program has an account at; else the first that it names."""
+    usable = [server for server in resource.authorization_servers if not known or server in known]
+    return (usable or list(resource.authorization_servers))[0]
 
 
 def _servers() -> Published[ServerMetadata]:
@@ -61,7 +163,14 @@ class Discovery:
 
     async def server(self, issuer: Issuer, env: Env) -> ServerMetadata:
         """The server whose document, at the issuer's own well-known address, names this issuer. Raises Fault."""
-        return await self.servers.get(well_known(issuer.text, OAUTH_WELL_KNOWN), env, named=issuer.text)
+        *others, last = server_urls(issuer.text)
+        for url in others:
+            try:
+                return await self.servers.get(url, env, named=issuer.text)
+            except Fault as fault:
+                if not fault.retry:
+                    raise  # it is there, and it is not what it should be
+        return await self.servers.get(last, env, named=issuer.text)
 
     async def resource(self, resource: str, env: Env) -> ResourceMetadata:
         """The resource whose document names it. Raises Fault."""

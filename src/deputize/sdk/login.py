@@ -3,6 +3,7 @@
 import base64
 import re
 from dataclasses import dataclass, field
+from typing import TypeAlias
 from urllib.parse import quote_plus
 
 from deputize.core.ports import Clock, Random
@@ -40,6 +41,14 @@ class SecretPost:
     secret: Secret
 
 
+@dataclass(frozen=True, slots=True)
+class Public:
+    """Say who one is, and prove nothing: a program that can keep no secret (RFC 6749, 2.1; `none`)."""
+
+
+Method: TypeAlias = PrivateKeyJwt | SecretBasic | SecretPost | Public
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientLogin:
     """A client at one authorization server. Where `dpop_key` is given, each call carries a proof by it.
@@ -49,7 +58,7 @@ class ClientLogin:
 
     client_id: ClientId
     issuer: Issuer
-    method: PrivateKeyJwt | SecretBasic | SecretPost
+    method: Method
     clock: Clock
     random: Random
     dpop_key: PrivateKey | None = None
@@ -89,6 +98,8 @@ class ClientLogin:
                 headers.append(("authorization", f"Basic {base64.b64encode(pair.encode()).decode('ascii')}"))
             case SecretPost(secret):
                 fields = (*fields, ("client_id", self.client_id), ("client_secret", secret.reveal()))
+            case Public():
+                fields = (*fields, ("client_id", self.client_id))
         if self.dpop_key is not None:
             headers.append(("dpop", self._proof(endpoint, self.dpop_key)))
         return Call(method="POST", url=endpoint, headers=tuple(headers), body=form_bytes(fields))
