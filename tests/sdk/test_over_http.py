@@ -1,14 +1,17 @@
 """The whole way over HTTP, against our own server and guard: found, signed in, used, renewed, stepped up."""
 
 import anyio
+import anyio.from_thread
+import anyio.to_thread
 import httpx2
+import pytest
 
+from deputize.core.rules import Fault
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import nonces
-from deputize.sdk import Access, OAuth
-from deputize.sdk.answers import Refused
-from tests.sdk.person import READ, WRITE, Desk, a_desk
-from tests.support.proofs import lets_through
+from deputize.sdk import Access, Attempt, LoopbackReceiver, OAuth, run
+from deputize.sdk.sending import send
+from tests.sdk.person import READ, Desk, a_desk
 
 
 def client(desk: Desk, access: Access) -> httpx2.AsyncClient:
@@ -60,3 +63,46 @@ async def test_of_many_calls_one_renews_the_token() -> None:
                     group.start_soon(call)
             assert statuses == [200] * 5
         assert len(desk.visits) == 1
+
+
+async def test_who_signed_in_is_known_too() -> None:
+    async with a_desk() as desk, client(desk, desk.access(scope=frozenset({READ, "openid"}))) as notes:
+        assert (await notes.get("/notes")).status_code == 200
+
+
+async def test_a_token_goes_to_no_other_origin() -> None:
+    async with a_desk() as desk, a_desk() as other:
+        access = desk.access(scope=frozenset({READ}))
+        async with client(desk, access) as notes:
+            assert (await notes.get("/notes")).status_code == 200
+            elsewhere = notes.build_request("GET", other.url + "/notes")
+            told = dict(run(access.shown(Attempt(), "GET", str(elsewhere.url)), send))
+            assert told == {}
+
+
+async def test_a_sync_client_and_a_browser_that_comes_back_to_loopback() -> None:
+    """The receiver listens, the browser follows the redirect to it, and the program goes on."""
+    async with a_desk() as desk:
+
+        def opened(url: str) -> None:
+            back = anyio.from_thread.run(desk.opened, url)
+            assert httpx2.get(back, trust_env=False).status_code == 200
+
+        def work() -> int:
+            with LoopbackReceiver(open_page=opened) as receiver:
+                desk.base = receiver.base
+                access = desk.access(scope=frozenset({READ}))
+                with httpx2.Client(
+                    base_url=desk.url, auth=OAuth(access, visit=receiver.visit), trust_env=False
+                ) as notes:
+                    assert notes.get("/notes").status_code == 200
+                    return notes.post("/notes", content=iter([b"{", b"}"])).status_code
+
+        assert await anyio.to_thread.run_sync(work) == 200
+        assert len(desk.visits) == 2
+
+
+async def test_where_nobody_is_there_nothing_is_opened() -> None:
+    async with a_desk() as desk, httpx2.AsyncClient(base_url=desk.url, auth=OAuth(desk.access())) as notes:
+        with pytest.raises(Fault, match="nobody is there"):
+            await notes.get("/notes")

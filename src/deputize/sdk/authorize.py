@@ -197,7 +197,7 @@ def _held(token: TokenSet, server: ServerMetadata, begun: Begun, nonce: Secret, 
     reply = yield Call(method="GET", url=server.jwks_uri, headers=(("accept", "application/json"),))
     keys = KeySet.published(members(reply))
     expected = jwt.Expectation(
-        typ=frozenset({None, "JWT"}),
+        typ=frozenset({None, "jwt"}),
         algs=ALL,
         issuer=begun.issuer,
         audience=jwt.Sole(begun.client_id),

@@ -91,7 +91,7 @@ def resource_urls(url: str) -> tuple[str, ...]:
 
 def find_server(issuer: str) -> Flow[ServerMetadata]:
     """The server of this issuer, from the first of its places that has a document. A document of another is the end."""
-    for url in server_urls(Issuer(issuer).text):
+    for url in server_urls(_plain(Issuer, issuer)):
         document = yield from _document(url)
         if document is None:
             continue
@@ -103,7 +103,7 @@ def find_server(issuer: str) -> Flow[ServerMetadata]:
 
 def find_resource(url: str, named: str | None = None) -> Flow[ResourceMetadata]:
     """The resource that a call to `url` was one to. `named` is where its challenge said that the document lies."""
-    for at in (WebUrl(named).text,) if named is not None else resource_urls(url):
+    for at in (named,) if named is not None else resource_urls(url):
         document = yield from _document(at)
         if document is None:
             continue
@@ -119,13 +119,21 @@ def find_resource(url: str, named: str | None = None) -> Flow[ResourceMetadata]:
 def _document(url: str) -> Flow[JsonObject | None]:
     """The object at `url`; None where there is none."""
     accepts = (("accept", "application/json"),)
-    reply = yield Call(method="GET", url=WebUrl(url).text, headers=accepts, bytes_max=BYTES_MAX)
+    reply = yield Call(method="GET", url=_plain(WebUrl, url), headers=accepts, bytes_max=BYTES_MAX)
     if 400 <= reply.status < 500 and reply.status != 429:
         return None
     try:
         return members(reply, bytes_max=BYTES_MAX)
     except Refused as told:
         raise Fault(f"{url} answered {reply.status}: {told.error}") from None
+
+
+def _plain(kind: type[WebUrl], text: str) -> str:
+    """An address that somebody else named. Raises Fault where it is none."""
+    try:
+        return kind(text).text
+    except ValueError as problem:
+        raise Fault(f"a resource or a server was named that is none: {problem}") from None
 
 
 def _read(read: Callable[[JsonObject], T], document: JsonObject, url: str) -> T:
