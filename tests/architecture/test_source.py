@@ -117,6 +117,8 @@ _REACHES_OUT = {
     "adapters.postgres_link": "the database that the operator named",
     "gateway.upstream": "the APIs that the gateway's own settings name",
     "sdk.agent": "an agent's way to its own gateway",
+    "sdk.with_httpx2": "the program's own client calls its APIs; it is only told what to send along",
+    "sdk.with_httpx": "the same",
     "cli.demo": "waits for the processes that it started",
     "cli.thumb": "a person's browser at the server that the demo started",
     "cli.running": "finds a free port, and asks the processes that it started",

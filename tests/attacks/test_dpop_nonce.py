@@ -18,7 +18,7 @@ from deputize.oauth import dpop, nonces
 from deputize.oauth.challenge import challenge_params
 from deputize.oauth.dpop import PROOF_ONCE
 from deputize.oauth.nonces import FRESH, Nonces, NonceSecret
-from deputize.sdk import obtain
+from deputize.sdk import Refused, obtain
 from deputize.sdk.flow import arun
 from deputize.sdk.login import ClientLogin, PrivateKeyJwt
 from tests.resource.world import World as Api
@@ -282,16 +282,16 @@ def test_our_client_keeps_the_newest_nonce() -> None:
 )
 def test_our_client_does_not_come_again_without_a_reason(answer: Reply) -> None:
     served = Served()
-    with pytest.raises(obtain.Refused):
+    with pytest.raises(Refused):
         served.run(flow(served), [answer])
 
 
 def test_our_client_does_not_come_again_for_ever() -> None:
     served = Served()
-    with pytest.raises(obtain.Refused, match="use_dpop_nonce"):
+    with pytest.raises(Refused, match="use_dpop_nonce"):
         served.run(flow(served), [wants("n-1"), wants("n-2")])
     without = Served(dpop_key=None)
-    with pytest.raises(obtain.Refused, match="use_dpop_nonce"):
+    with pytest.raises(Refused, match="use_dpop_nonce"):
         without.run(flow(without), [wants("n-1")])
 
 

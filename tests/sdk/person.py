@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 
+from deputize.adapters.guarded_fetch import GuardedFetch
 from deputize.adapters.memory import MemoryStore
 from deputize.adapters.policy import SettingsPolicy
 from deputize.core.ports import Env
@@ -17,7 +18,6 @@ from deputize.oauth.client import OWN_SCOPES, Person, Resource
 from deputize.resource import Guard
 from deputize.resource.asgi import App
 from deputize.sdk import Access, Application, Registered, Visit
-from deputize.sdk.sending import fetch
 from deputize.server import session
 from deputize.server.pages import pages
 from tests.resource.world import Api, NoNotify, NoSigner
@@ -39,6 +39,7 @@ class Desk:
     issuer: str
     url: str
     api: Api
+    fetch: GuardedFetch
     base: str = "http://127.0.0.1:4711/callback"
     key: PrivateKey | None = None
     visits: list[str] = field(default_factory=list)
@@ -96,6 +97,7 @@ async def a_desk(*, wrap: Any = None, **guard: Any) -> AsyncIterator[Desk]:
             grant_types=CODE_GRANTS,
             scope=frozenset({READ, WRITE, *OWN_SCOPES}),
         )
+        fetch = GuardedFetch(frozenset({issuer, url}))
         env = Env(
             clock=world.clock,
             random=world.env.random,
@@ -111,7 +113,10 @@ async def a_desk(*, wrap: Any = None, **guard: Any) -> AsyncIterator[Desk]:
         api = Api()
         app: App = guarded.wrap(api)
         async with served(world.app, at), served(wrap(app) if wrap else app, api_at):
-            yield Desk(world=world, issuer=issuer, url=url, api=api)
+            try:
+                yield Desk(world=world, issuer=issuer, url=url, api=api, fetch=fetch)
+            finally:
+                await fetch.aclose()
 
 
 def query_of(url: str) -> dict[str, str]:

@@ -6,16 +6,17 @@ import anyio.to_thread
 import httpx2
 import pytest
 
+from deputize.compose.client import guarded_send
 from deputize.core.rules import Fault
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import nonces
 from deputize.sdk import Access, Attempt, LoopbackReceiver, OAuth, run
-from deputize.sdk.sending import send
+from deputize.sdk.calling import no_send
 from tests.sdk.person import READ, Desk, a_desk
 
 
 def client(desk: Desk, access: Access) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(base_url=desk.url, auth=OAuth(access, avisit=desk.visit))
+    return httpx2.AsyncClient(base_url=desk.url, auth=OAuth(access, fetch=desk.fetch, avisit=desk.visit))
 
 
 async def test_a_call_finds_its_server_and_a_person_and_is_let_in() -> None:
@@ -76,7 +77,7 @@ async def test_a_token_goes_to_no_other_origin() -> None:
         async with client(desk, access) as notes:
             assert (await notes.get("/notes")).status_code == 200
             elsewhere = notes.build_request("GET", other.url + "/notes")
-            told = dict(run(access.shown(Attempt(), "GET", str(elsewhere.url)), send))
+            told = dict(run(access.shown(Attempt(), "GET", str(elsewhere.url)), no_send))
             assert told == {}
 
 
@@ -93,7 +94,9 @@ async def test_a_sync_client_and_a_browser_that_comes_back_to_loopback() -> None
                 desk.base = receiver.base
                 access = desk.access(scope=frozenset({READ}))
                 with httpx2.Client(
-                    base_url=desk.url, auth=OAuth(access, visit=receiver.visit), trust_env=False
+                    base_url=desk.url,
+                    auth=OAuth(access, send=guarded_send(desk.issuer, desk.url), visit=receiver.visit),
+                    trust_env=False,
                 ) as notes:
                     assert notes.get("/notes").status_code == 200
                     return notes.post("/notes", content=iter([b"{", b"}"])).status_code
@@ -103,6 +106,9 @@ async def test_a_sync_client_and_a_browser_that_comes_back_to_loopback() -> None
 
 
 async def test_where_nobody_is_there_nothing_is_opened() -> None:
-    async with a_desk() as desk, httpx2.AsyncClient(base_url=desk.url, auth=OAuth(desk.access())) as notes:
+    async with (
+        a_desk() as desk,
+        httpx2.AsyncClient(base_url=desk.url, auth=OAuth(desk.access(), fetch=desk.fetch)) as notes,
+    ):
         with pytest.raises(Fault, match="nobody is there"):
             await notes.get("/notes")

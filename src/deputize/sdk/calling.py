@@ -7,10 +7,20 @@ from typing import Any, Protocol
 import anyio
 
 from deputize.core.ports import Fetch
+from deputize.core.rules import Fault
 from deputize.core.wire import Call, Headers, Reply
-from deputize.sdk import sending
 from deputize.sdk.access import Access, Attempt
 from deputize.sdk.flow import Visit, anobody, arun, nobody, run
+
+
+def no_send(call: Call) -> Reply:
+    """Raises Fault: nobody gave a way out to the servers that resources name."""
+    raise Fault(f"there is no way out to {call.url.partition('?')[0]}: give the client's auth a `send` or a `fetch`")
+
+
+async def no_fetch(call: Call) -> Reply:
+    """The same, async."""
+    return no_send(call)
 
 
 class Request(Protocol):
@@ -29,15 +39,16 @@ class Answering:
     """Sends each request with what `access` shows, and once more where its answer says how.
 
     One flow at a time runs for an `access`: of many requests that find a token ended, one renews it. `send` and `fetch`
-    are the ways to authorization servers, `visit` and `avisit` take a person to a page.
+    are the ways to servers that a peer may have named (`deputize.compose.client` has guarded ones); `visit` and
+    `avisit` take a person to a page.
     """
 
     def __init__(
         self,
         access: Access,
         *,
-        send: Callable[[Call], Reply] = sending.send,
-        fetch: Fetch = sending.fetch,
+        send: Callable[[Call], Reply] = no_send,
+        fetch: Fetch = no_fetch,
         visit: Callable[[Visit], str] = nobody,
         avisit: Callable[[Visit], Awaitable[str]] = anobody,
     ) -> None:
