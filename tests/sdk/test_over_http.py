@@ -1,18 +1,22 @@
 """The whole way over HTTP, against our own server and guard: found, signed in, used, renewed, stepped up."""
 
+import threading
+
 import anyio
 import anyio.from_thread
 import anyio.to_thread
 import httpx2
 import pytest
 
+from deputize.adapters.system import SystemClock
+from deputize.cli.trying import CodeTrial, obtain_by_code
 from deputize.compose.client import guarded_send
 from deputize.core.rules import Fault
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import nonces
 from deputize.sdk import Access, Attempt, LoopbackReceiver, OAuth, run
 from deputize.sdk.calling import no_send
-from tests.sdk.person import READ, Desk, a_desk
+from tests.sdk.person import DESK, READ, Desk, a_desk
 
 
 def client(desk: Desk, access: Access) -> httpx2.AsyncClient:
@@ -112,3 +116,18 @@ async def test_where_nobody_is_there_nothing_is_opened() -> None:
     ):
         with pytest.raises(Fault, match="nobody is there"):
             await notes.get("/notes")
+
+
+async def test_try_code_tells_each_step() -> None:
+    async with a_desk() as desk:
+        desk.world.clock.now = SystemClock()()
+
+        def opened(url: str) -> None:
+            back = anyio.from_thread.run(desk.opened, url)
+            threading.Thread(target=httpx2.get, args=(back,), kwargs={"trust_env": False}, daemon=True).start()
+
+        trial = CodeTrial(issuer=desk.issuer, client_id=DESK, scope=READ, resource=desk.url, dpop=True)
+        told = await anyio.to_thread.run_sync(lambda: obtain_by_code(trial, opened, show_token=False))
+        assert told["token_type"] == "DPoP"
+        assert [step[:2] for step in told["steps"] if not step.startswith(" ")] == ["1.", "2.", "3.", "4.", "5.", "6."]
+        assert "access_token" not in told

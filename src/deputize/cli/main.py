@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deputize.cli import status_verbs, vc
+from deputize.cli import status_verbs, try_verbs, vc
 from deputize.core.rules import Fault, Refusal
 
 if TYPE_CHECKING:
@@ -30,14 +30,13 @@ client_app = typer.Typer(help="The clients.", no_args_is_help=True)
 client_secret_app = typer.Typer(help="A client's secret.", no_args_is_help=True)
 client_app.add_typer(client_secret_app, name="secret")
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
-try_app = typer.Typer(help="A test client: obtain a token and see each step.", no_args_is_help=True)
 PARTS: Final = {
     "keys": keys_app,
     "client": client_app,
     "db": db_app,
     "ask": ask_app,
     "config": config_app,
-    "try": try_app,
+    "try": try_verbs.app,
     "vc": vc.vc_app,
 }
 for name, part in (PARTS | {"status": status_verbs.app}).items():
@@ -364,36 +363,6 @@ def _answer(page: str, who: str, config: Path | None, *, dev: bool, allow: bool)
 
     one = answer_one(config, who, page, dev=dev, allow=allow)
     out.print(f"{one.state}: {one.sentence}", markup=False)
-
-
-@try_app.command("client-credentials")
-def try_client_credentials(
-    issuer: Annotated[str, typer.Option(help="The authorization server.")] = "http://127.0.0.1:9400",
-    client: Annotated[
-        Path,
-        typer.Option(
-            help="A JSON file with `client_id` and `key` (a private JWK) or `secret`; `serve --dev` makes one."
-        ),
-    ] = Path("var/dev/try.json"),
-    method: Annotated[str, typer.Option(help="private_key_jwt or client_secret_basic.")] = "private_key_jwt",
-    scope: Annotated[str, typer.Option(help="The scope to ask for (default: all that the client may have).")] = "",
-    resource: Annotated[str, typer.Option(help="The resource (RFC 8707; default: the client's only one).")] = "",
-    dpop: Annotated[bool, typer.Option(help="Bind the token to a fresh key.")] = True,
-    show_token: Annotated[bool, typer.Option("--show-token", help="Print the token itself, too.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Obtain a token by client_credentials, and say what is in it."""
-    from deputize.cli.trying import Trial, obtain_by_client_credentials
-
-    trial = Trial(issuer=issuer, client=client, method=method, scope=scope, resource=resource, dpop=dpop)
-    told = obtain_by_client_credentials(trial, show_token=show_token)
-    if as_json:
-        _say(told)
-        return
-    for line in told["steps"]:
-        out.print(line, markup=False)
-    if show_token:
-        out.print(told["access_token"], markup=False)
 
 
 if __name__ == "__main__":

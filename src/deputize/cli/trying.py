@@ -14,7 +14,21 @@ from deputize.core.ports import Env
 from deputize.core.rules import Fault
 from deputize.core.values import ClientId, Issuer, Secret, scope
 from deputize.jose.keys import PrivateKey
-from deputize.sdk import ClientLogin, Discovery, PrivateKeyJwt, Refused, SecretBasic, arun, client_credentials
+from deputize.sdk import (
+    ClientLogin,
+    Discovery,
+    LoopbackReceiver,
+    PrivateKeyJwt,
+    Public,
+    Refused,
+    SecretBasic,
+    TokenSet,
+    Visit,
+    arun,
+    begin,
+    client_credentials,
+    collect,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +76,60 @@ def obtain_by_client_credentials(trial: Trial, *, show_token: bool) -> dict[str,
         steps.append(f"2. POST {server.token_endpoint}: client_credentials, authenticated by {trial.method}{key}.")
         flow = client_credentials(server, login, scope=scope(trial.scope), resource=trial.resource or None)
         token = await arun(flow, env)
-        life = token.expires_at - env.clock()
-        steps.append(f"3. A {token.token_type} token for {life} s. What it says:")
-        steps += [f"   {line}" for line in explain(token.access_token.reveal(), env.clock())]
-        told: dict[str, Any] = {"token_type": token.token_type, "expires_in": life, "steps": steps}
-        return {**told, "access_token": token.access_token.reveal()} if show_token else told
+        return _told(token, env, steps, show_token=show_token)
 
     return _with_env(trial.issuer, work)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeTrial:
+    """What to try with a person, by a public client on this machine."""
+
+    issuer: str
+    client_id: str
+    scope: str
+    resource: str
+    dpop: bool
+
+
+def obtain_by_code(trial: CodeTrial, open_page: Callable[[str], object], *, show_token: bool) -> dict[str, Any]:
+    """What happened, step by step."""
+
+    async def work(env: Env) -> dict[str, Any]:
+        login = ClientLogin(
+            client_id=ClientId(trial.client_id),
+            issuer=Issuer(trial.issuer),
+            method=Public(),
+            clock=env.clock,
+            random=env.random,
+            dpop_key=PrivateKey.generate() if trial.dpop else None,
+        )
+        steps = [f"1. Read the server's metadata of {trial.issuer}, and hold that it names itself."]
+        server = await Discovery().server(login.issuer, env)
+        with LoopbackReceiver(open_page=open_page) as receiver:
+            resource = trial.resource or None
+            flow = begin(server, login, redirect_uri=receiver.base, scope=scope(trial.scope), resource=resource)
+            begun = await arun(flow, env)
+            pushed = server.pushed_authorization_request_endpoint
+            steps.append(
+                f"2. POST {pushed}: the request, with a PKCE challenge by S256." if pushed else "2. No PAR here."
+            )
+            steps.append(f"3. A person opens {server.authorization_endpoint}; the answer arrives at {receiver.base}.")
+            arrived = await receiver.avisit(Visit(begun.url, begun.redirect_uri, begun.state))
+        steps.append("4. Its state is the request's, and its iss the server's.")
+        token = await arun(collect(server, login, begun, arrived), env)
+        steps.append(f"5. POST {server.token_endpoint}: authorization_code, with the PKCE verifier.")
+        return _told(token, env, steps, show_token=show_token)
+
+    return _with_env(trial.issuer, work)
+
+
+def _told(token: TokenSet, env: Env, steps: list[str], *, show_token: bool) -> dict[str, Any]:
+    life = token.expires_at - env.clock()
+    steps.append(f"{len(steps) + 1}. A {token.token_type} token for {life} s. What it says:")
+    steps += [f"   {line}" for line in explain(token.access_token.reveal(), env.clock())]
+    told: dict[str, Any] = {"token_type": token.token_type, "expires_in": life, "steps": steps}
+    return {**told, "access_token": token.access_token.reveal()} if show_token else told
 
 
 def _with_env(issuer: str, work: Callable[[Env], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
