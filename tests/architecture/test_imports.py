@@ -34,6 +34,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "client_secret",
         "certificate",
         "nonces",
+        "throttle",
         "reading",
         "client_document",
         "redirects",

@@ -12,8 +12,9 @@ import pytest
 
 from deputize.core.rules import Refusal
 from deputize.core.wire import b64u
+from deputize.oauth.throttle import NOT_TOO_FAST, Throttle
 from deputize.server import people
-from deputize.server.people import NOT_TOO_FAST, RIGHT_PASSWORD, Hashing, Throttle, check_password
+from deputize.server.people import RIGHT_PASSWORD, Hashing, Source, check_password
 from deputize.server.session import Session
 from tests.support.pages import PASSWORDS, QUICK, World, copied, field_on, send, sign_in
 from tests.support.proofs import stops
@@ -98,7 +99,7 @@ async def test_lg_02_a_login_that_nobody_has_takes_the_same_work() -> None:
     hashing.work = []
     for login, password in (("alice", "wrong"), ("carol", "wrong"), ("alice", "x" * 5000), ("carol", "")):
         with pytest.raises(Refusal) as told:
-            await check_password(world.env, login, password, "192.0.2.1", QUICK, hashing)
+            await check_password(world.env, login, password, Source("192.0.2.1"), QUICK, hashing)
         assert told.value.rule is RIGHT_PASSWORD
     assert len(hashing.work) == 4
     assert len(set(hashing.work)) == 1  # the same parameters
@@ -113,11 +114,11 @@ async def test_lg_03_failures_count_through_every_door() -> None:
         assert (await sign_in(world.browser(), "alice", "wrong")).status_code == 403
         assert (await sign_in(second.browser(address="198.51.100.7"), "alice", "wrong")).status_code == 403
         with pytest.raises(Refusal) as told:
-            await check_password(world.env, "alice", "wrong", "command line", QUICK)
+            await check_password(world.env, "alice", "wrong", Source("command line"), QUICK)
         assert told.value.rule is RIGHT_PASSWORD
     assert (await sign_in(second.browser(), "alice", RIGHT)).status_code == 429
     with pytest.raises(Refusal) as told:
-        await check_password(world.env, "alice", RIGHT, "command line", QUICK)
+        await check_password(world.env, "alice", RIGHT, Source("command line"), QUICK)
     assert told.value.rule is NOT_TOO_FAST
 
 
@@ -164,9 +165,9 @@ async def test_lg_05_each_sign_in_and_out_changes_the_cookie() -> None:
     seen = []
     for _ in range(3):
         await browser.get("/sign-in")
-        seen.append(dict(browser.cookies).popitem()[1])
+        seen.append(browser.cookies["__Host-deputize"])
         await sign_in(browser, "alice", RIGHT)
-        seen.append(dict(browser.cookies).popitem()[1])
+        seen.append(browser.cookies["__Host-deputize"])
         await send(browser, "/sign-out", shown_at="/inbox")
     assert len(set(seen)) == 6
 
@@ -182,8 +183,11 @@ async def test_lg_06_the_cookie_is_for_this_host_and_no_script(issuer: str, name
     world = await World(issuer=issuer).with_people()
     browser = world.browser()
     for answer in (await browser.get("/sign-in"), await sign_in(browser, "alice", RIGHT)):
-        pair, *told = answer.headers["set-cookie"].split("; ")
+        pair, *told = answer.headers.get_list("set-cookie")[0].split("; ")
         assert (pair.partition("=")[0], set(told)) == (name, flags)
+    known, *told = answer.headers.get_list("set-cookie")[1].split("; ")
+    assert known.partition("=")[0] == {"__Host-deputize": "__Host-deputize-browser"}.get(name, "deputize-browser-dev")
+    assert set(told) - {"Max-Age=15552000"} == flags - {"Max-Age=43200"}
 
 
 async def test_what_is_stored_opens_no_session() -> None:

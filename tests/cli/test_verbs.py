@@ -18,7 +18,7 @@ runner = CliRunner()
 def test_help_lists_the_verbs() -> None:
     told = runner.invoke(app, ["--help"])
     assert told.exit_code == 0
-    for verb in ("demo", "serve", "gateway", "keys", "try", "ask", "explain", "specs", "config"):
+    for verb in ("demo", "serve", "gateway", "keys", "try", "ask", "explain", "specs", "config", "person"):
         assert verb in told.output
 
 

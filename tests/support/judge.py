@@ -32,7 +32,7 @@ SECRET_LENGTH_MIN = 12  # what is shorter may be a word that stands in any answe
 
 # A good assertion and a good proof are used up by being shown, also where the request then asks for too much.
 BURNT = frozenset({"assertion_seen", "dpop_seen"})
-AUDIT = frozenset({"event"})
+AUDIT = frozenset({"event", "throttle"})  # what happened, and how often it failed
 
 Kept = Mapping[str, Mapping[str, tuple[int, Record]]]
 

@@ -7,6 +7,7 @@ from deputize.core.values import Subject
 from deputize.oauth import asking
 from deputize.oauth import reading as readings
 from deputize.oauth.asking import Ask
+from deputize.oauth.authentication import Authentication
 from deputize.oauth.reading import Reading
 
 
@@ -27,13 +28,14 @@ async def listed(person: Subject, env: Env) -> list[Shown]:
     return [_shown(await readings.read_out(ask, env), "waiting") for ask in found if ask.is_waiting(now)]
 
 
-async def answer(page: str, person: Subject, *, allow: bool, env: Env) -> Shown:
+async def answer(page: str, person: Subject, *, allow: bool, amr: tuple[str, ...], env: Env) -> Shown:
     """Allow or deny. Refuses as the page does."""
     found = await env.store.select(Ask, "page", page, limit=1)
     mine = [ask for ask in found if ask.person == person]
     if not mine:
         asking.YOURS.refuse("invalid_request")
-    after = await asking.answer(mine[0], by=person, allow=allow, env=env, via="the command line")
+    seen = Authentication(at=env.clock(), amr=amr)
+    after = await asking.answer(mine[0], by=person, allow=allow, env=env, via="the command line", seen=seen)
     return _shown(await readings.read_out(after, env), "allowed" if allow else "denied")
 
 

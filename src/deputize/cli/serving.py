@@ -25,10 +25,13 @@ from deputize.core.rules import Fault
 from deputize.core.values import Subject
 from deputize.gateway.app import gateway_app
 from deputize.gateway.settings import Configured, read
+from deputize.oauth.authentication import BY_PASSWORD, BY_PASSWORD_AND_CODE
 from deputize.oauth.client import Person
+from deputize.server import codes
 from deputize.server.app import management_app, protocol_app
 from deputize.server.pages import PageSettings, pages
-from deputize.server.people import check_password
+from deputize.server.people import Source, check_code, check_password
+from deputize.server.session import USED_ONCE
 from deputize.server.wire_guard import GuardedProtocol
 
 T = TypeVar("T")
@@ -87,23 +90,24 @@ def asks_of(config: Path | None, who: str, *, dev: bool) -> list[ask.Shown]:
     """What waits for a person who proves to be that person."""
 
     async def work(parts: ServerParts) -> list[ask.Shown]:
-        person = await _signed_in(parts, who, dev=dev)
+        person, _ = await _signed_in(parts, who, dev=dev)
         return await ask.listed(Subject(person.key), parts.env)
 
-    return _with_records(config, work, dev=dev)
+    return with_records(config, work, dev=dev)
 
 
 def answer_one(config: Path | None, who: str, page: str, *, dev: bool, allow: bool) -> ask.Shown:
     """Answer one ask as a person who proves to be that person."""
 
     async def work(parts: ServerParts) -> ask.Shown:
-        person = await _signed_in(parts, who, dev=dev)
-        return await ask.answer(page, Subject(person.key), allow=allow, env=parts.env)
+        person, amr = await _signed_in(parts, who, dev=dev)
+        return await ask.answer(page, Subject(person.key), allow=allow, amr=amr, env=parts.env)
 
-    return _with_records(config, work, dev=dev)
+    return with_records(config, work, dev=dev)
 
 
-def _with_records(config: Path | None, work: Callable[[ServerParts], Awaitable[T]], *, dev: bool) -> T:
+def with_records(config: Path | None, work: Callable[[ServerParts], Awaitable[T]], *, dev: bool) -> T:
+    """Work on the records of the server that the configuration describes."""
     observe.configure(level="warning")
     settings = load(config, dev=dev)
     if not is_postgres(settings.store.path) and not Path(settings.store.path).exists():
@@ -119,8 +123,8 @@ def _with_records(config: Path | None, work: Callable[[ServerParts], Awaitable[T
     return asyncio.run(main())
 
 
-async def _signed_in(parts: ServerParts, who: str, *, dev: bool) -> Person:
-    """The same password, the same throttle as at the page: the command line is no way around the person."""
+async def _signed_in(parts: ServerParts, who: str, *, dev: bool) -> tuple[Person, tuple[str, ...]]:
+    """The same password, code and throttle as at the page: the command line is no way around the person."""
     told = dev_records.DevFiles(DEV_FOLDER).read("people") if dev else None
     if told is not None and who in told:
         password = str(told[who]["password"])
@@ -128,7 +132,15 @@ async def _signed_in(parts: ServerParts, who: str, *, dev: bool) -> Person:
         password = typer.prompt(f"Password of {who}", hide_input=True)
     else:
         password = sys.stdin.readline().rstrip("\n")
-    return await check_password(parts.env, who, password, "command line", PageSettings().people)
+    settings, here = PageSettings().people, Source("command line")
+    person = await check_password(parts.env, who, password, here, settings)
+    if await codes.of(person, parts.env) is None:
+        return person, BY_PASSWORD
+    code = typer.prompt("Code of the authenticator") if sys.stdin.isatty() else sys.stdin.readline()
+    used = await check_code(parts.env, person, code, here, settings)
+    if not await parts.env.store.commit(used):
+        USED_ONCE.refuse("access_denied")
+    return person, BY_PASSWORD_AND_CODE
 
 
 def gateway_here(config: Path, port: int | None, store: Path, *, dev: bool) -> None:

@@ -16,14 +16,20 @@ from deputize.oauth.grants.transaction import Presented
 from deputize.oauth.nonces import NonceSecret
 from deputize.oauth.standing import Standing
 from deputize.oauth.statuses import StatusEntry, StatusList, StatusTie
+from deputize.oauth.throttle import Throttle
 from deputize.oauth.tokens import Revoked
-from deputize.server.people import Password, Throttle
+from deputize.server.codes import Authenticator
+from deputize.server.invitations import Invitation
+from deputize.server.passkeys import Passkey
+from deputize.server.people import KnownBrowser, Password
 from deputize.server.session import Session
+from deputize.server.tickets import TicketUsed
 from deputize.vc.verify import NonceSpent
 
 KINDS: Final[tuple[type[Record], ...]] = (
     *(Client, Resource, Person, Password, Session, Throttle),
     *(Begun, Code),
+    *(Passkey, Authenticator, KnownBrowser, Invitation, TicketUsed),
     *(Ask, Turn, Standing, Notice, Event),
     *(Family, Revoked, AssertionSeen, ProofSeen, Presented, CallSpent, NonceSecret),
     *(KeyRing, NonceSpent),

@@ -336,6 +336,7 @@ class Inbound:
 
     `url` is the configured base with the routed path: never made from `Host` or a forwarding header.
     `certificate` is the client's TLS certificate (DER), where one was proven, `chain` what came along with it.
+    `source` is the address that it comes from: to be counted by, and nobody's identity.
     """
 
     method: str
@@ -344,6 +345,7 @@ class Inbound:
     body: bytes = b""
     certificate: bytes | None = None
     chain: tuple[bytes, ...] = ()
+    source: str = ""
 
     def form(self) -> Form:
         """The body as a form, or a refusal."""

@@ -9,6 +9,7 @@ from deputize.core.rules import Fault, Refusal, Rule
 from deputize.core.values import ClientId, Instant, Seconds, Subject
 from deputize.oauth import standing as standings
 from deputize.oauth.approval import Approval
+from deputize.oauth.authentication import Authentication
 from deputize.oauth.authority import Authority
 from deputize.oauth.client import Client, Person
 from deputize.oauth.delegation import Actor
@@ -59,7 +60,8 @@ class Waiting:
 class Answered:
     """The person has answered: `allowed` is None for no. `standing` is the key of what the yes rests on.
 
-    `earlier` says that nobody was asked: what they allowed before covered it.
+    `earlier` says that nobody was asked: what they allowed before covered it. `seen` is how the person who answered
+    had been authenticated.
     """
 
     at: Instant
@@ -67,6 +69,7 @@ class Answered:
     by: str
     standing: str | None = None
     earlier: bool = False
+    seen: Authentication | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,9 @@ def _event(about: Ask, what: str, now: Instant) -> Event:
 # --- answering ------------------------------------------------------------------------------------------------------
 
 
-def answered(ask: Ask, *, by: Subject, allowed: Authority | None, now: Instant) -> Ask:
+def answered(
+    ask: Ask, *, by: Subject, allowed: Authority | None, now: Instant, seen: Authentication | None = None
+) -> Ask:
     """The ask with its answer (None: no). In time, once, by the one who was asked, never wider."""
     if by != ask.person:
         BY_THE_ASKED.refuse("access_denied", by=by)
@@ -209,18 +214,20 @@ def answered(ask: Ask, *, by: Subject, allowed: Authority | None, now: Instant) 
     if allowed is not None and not ask.wanted.covers(allowed):
         NEVER_WIDER.refuse("invalid_request")
     key = standings.key_of(by, ClientId(ask.client)) if allowed is not None else None
-    return replace(ask, state=Answered(now, allowed, by, key), open_for="", open_by="")
+    return replace(ask, state=Answered(now, allowed, by, key, seen=seen), open_for="", open_by="")
 
 
-async def answer(ask: Ask, *, by: Subject, allow: bool, env: Env, via: str) -> Ask:
+async def answer(ask: Ask, *, by: Subject, allow: bool, env: Env, via: str, seen: Authentication | None = None) -> Ask:
     """Answer, and note it: the answer, what stands from now on, and the event lie in one commit.
+
+    `seen` is how who answers was authenticated; without it, the answer itself is all that tells of them.
 
     A poll may change the record between our reading and our writing, and so may an answer to another ask of the same
     client: then both are read again, until this answer is in or somebody else's is.
     """
     for _ in range(ANSWER_TRIES):
         now = env.clock()
-        after = answered(ask, by=by, allowed=ask.wanted if allow else None, now=now)
+        after = answered(ask, by=by, allowed=ask.wanted if allow else None, now=now, seen=seen)
         event = _event(ask, "ask_allowed" if allow else "ask_denied", now)
         changes: list[Change] = [Replace(ask, after), Append(replace(event, told={**event.told, "via": via}))]
         if allow:
@@ -258,7 +265,7 @@ def collected(ask: Ask, now: Instant) -> tuple[Ask, Approval | Refusal]:
             return after, Refusal("authorization_pending", PENDING)
         case Answered(_, None):
             raise Refusal("access_denied", DENIED)
-        case Answered(at, Authority() as allowed, by, standing, earlier):
+        case Answered(at, Authority() as allowed, by, standing, earlier, seen):
             approval = Approval(
                 client=ClientId(ask.client),
                 subject=Subject(by),
@@ -266,7 +273,9 @@ def collected(ask: Ask, now: Instant) -> tuple[Ask, Approval | Refusal]:
                 authority=allowed,
                 standing=standing,
                 txn=ask.txn,
-                auth_time=None if earlier else at,
+                auth_time=None if earlier else seen.at if seen else at,
+                acr=seen.acr() if seen else None,
+                amr=seen.amr if seen else (),
                 allowed_at=at,
                 openid=ask.openid,
                 refreshable=ask.remember,

@@ -55,11 +55,22 @@ class Edge:
             CLIENT_CERT.refuse("invalid_request", certificates=len(between))
         return (_bytes(leaf), *map(_bytes, between))
 
+    def source(self, scope: Mapping[str, Any], headers: Headers) -> str | None:
+        """Whom a trusted proxy speaks for: the last address in X-Forwarded-For that is none of our own proxies.
+
+        None where the peer is no such proxy, or does not say: what others say in this field is not looked at.
+        """
+        if not self._trusts(scope.get("client")):
+            return None
+        told = [part.strip() for line in headers.all("x-forwarded-for") for part in line.split(",")]
+        return next((one for one in reversed(told) if not self._is_ours(one)), None)
+
     def _trusts(self, peer: tuple[str, int] | None) -> bool:
-        if peer is None or not self.proxies:
-            return False
+        return peer is not None and bool(self.proxies) and self._is_ours(peer[0])
+
+    def _is_ours(self, text: str) -> bool:
         try:
-            address = ipaddress.ip_address(peer[0])
+            address = ipaddress.ip_address(text)
         except ValueError:
             return False
         plain = getattr(address, "ipv4_mapped", None) or address  # as a socket for both kinds tells of an IPv4 peer

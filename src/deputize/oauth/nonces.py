@@ -70,10 +70,15 @@ async def at(place: str, settings: Settings, env: Env) -> Nonces | None:
     """The nonces of this place; None where they are off."""
     if not settings.nonces:
         return None
-    kept = await env.store.read(NonceSecret, _KEY)
+    return Nonces(place=place, life=settings.nonce_life, secret=await secret_of(_KEY, env))
+
+
+async def secret_of(name: str, env: Env) -> str:
+    """The secret of this name: made at first use, once for all who share the store."""
+    kept = await env.store.read(NonceSecret, name)
     if kept is None:
-        await env.store.commit(Add(NonceSecret(key=_KEY, secret=env.random(256))))
-        kept = await env.store.read(NonceSecret, _KEY)  # ours, or that of another who was faster
+        await env.store.commit(Add(NonceSecret(key=name, secret=env.random(256))))
+        kept = await env.store.read(NonceSecret, name)  # ours, or that of another who was faster
         if kept is None:
             raise Fault("the secret of the nonces is gone", retry=True)
-    return Nonces(place=place, life=settings.nonce_life, secret=kept.secret)
+    return kept.secret

@@ -79,6 +79,8 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
             await _not_http(scope, receive, send, pages)
             return
         asked = scope["path"]
+        if edge is not None and (source := edge.source(scope, http.headers_of(scope))) is not None:
+            scope[http.SOURCE_SCOPE] = source
         found = endpoints.get(asked)
         if found is not None:
             try:

@@ -14,6 +14,7 @@ _TYPES: Final = {
     "deputize.css": "text/css; charset=utf-8",
     "htmx.min.js": "text/javascript; charset=utf-8",
     "onward.js": "text/javascript; charset=utf-8",
+    "passkeys.js": "text/javascript; charset=utf-8",
     "badge.svg": "image/svg+xml",
 }
 

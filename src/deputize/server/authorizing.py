@@ -90,8 +90,9 @@ class Authorizing:
         return await self.frame.refusal(request, view)
 
     def _sign_in(self, step: SignIn) -> Response:
+        wanted = step.begun.requested
         return self.frame.to_sign_in(
-            f"/authorize/{step.begun.key}", again=step.again, login=step.begun.requested.login_hint
+            f"/authorize/{step.begun.key}", again=step.again, login=wanted.login_hint, acr_values=wanted.acr_values
         )
 
     # --- be asked ---------------------------------------------------------------------------------------------------

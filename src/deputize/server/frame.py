@@ -14,9 +14,11 @@ from deputize.core.ports import Env
 from deputize.core.rules import Fault, Refusal
 from deputize.core.values import Issuer, Subject
 from deputize.core.wire import Form, Headers
+from deputize.oauth.authentication import ACRS, PHISHING_RESISTANT
 from deputize.oauth.client import Person
 from deputize.server import assets, http, refusals, session, views
 from deputize.server.assets import Asset
+from deputize.server.invitations import GOOD_LINK
 from deputize.server.session import Cookie, Session
 
 CSP: Final = (
@@ -133,9 +135,16 @@ class Frame:
         """Go on to another page of ours; the path alone, so that no host comes from a request."""
         return Response(status_code=303, headers={**PERSONAL, "Location": self.base + path})
 
-    def to_sign_in(self, onward: str, *, again: bool = False, login: str = "") -> Response:
-        """Have somebody sign in, and then go on; `again` also where somebody is, `login` is who it may be."""
+    def to_sign_in(
+        self, onward: str, *, again: bool = False, login: str = "", acr_values: tuple[str, ...] = ()
+    ) -> Response:
+        """Have somebody sign in, and then go on; `again` also where somebody is, `login` is who it may be.
+
+        Where nothing but a passkey will do for `acr_values`, no other way is offered.
+        """
         told = {"next": onward, **({"again": "1"} if again else {}), **({"login_hint": login} if login else {})}
+        if frozenset(acr_values).intersection(ACRS) == {PHISHING_RESISTANT}:
+            told["acr"] = PHISHING_RESISTANT
         return self.to(f"/sign-in?{urlencode(told)}")
 
     def with_cookie(self, answer: Response, value: str) -> Response:
@@ -179,6 +188,8 @@ class Frame:
             raise problem
         http.note_refusal(refusal, request.scope["path"])
         view = refusals.refusal_view(_STATUS.get(refusal.error, 400))
+        if refusal.rule is GOOD_LINK:
+            view = refusals.BAD_LINK
         return await self.refusal(request, view, **retry_after(refusal))
 
     async def failed(self, request: Request, problem: Exception) -> Response:
@@ -204,7 +215,7 @@ class Frame:
 
 
 def headers_of(request: Request) -> Headers:
-    return Headers(tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]))
+    return http.headers_of(request.scope)
 
 
 def onward_of(path: str) -> str:

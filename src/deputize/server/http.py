@@ -20,6 +20,7 @@ from deputize.core.wire import (
 )
 from deputize.jose.algorithms import ALL
 from deputize.oauth import challenge
+from deputize.oauth.throttle import NOT_TOO_FAST
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -35,7 +36,15 @@ BODY = Rule("Deputize", "bounds", "The body of a request has at most 64 KiB.")
 FEW_HEADERS = Rule("Deputize", "bounds", "A request has at most 100 header fields, of 32 KiB together.")
 FOUND = Rule("RFC 9110", "15.5.5", "There is something at this address.")
 
-_STATUS_BY_RULE: Final = {BODY: 413, FORM_TYPE: 415, PLAIN: 415, METHOD: 405, FEW_HEADERS: 431, FOUND: 404}
+_STATUS_BY_RULE: Final = {
+    NOT_TOO_FAST: 429,
+    BODY: 413,
+    FORM_TYPE: 415,
+    PLAIN: 415,
+    METHOD: 405,
+    FEW_HEADERS: 431,
+    FOUND: 404,
+}
 _STATUS: Final = {"invalid_client": 401}
 
 _JSON: Final = (
@@ -47,8 +56,25 @@ _JSON: Final = (
 log = structlog.get_logger("deputize.server")
 
 
+SOURCE_SCOPE: Final = "deputize.source"  # set where a trusted proxy tells whom it speaks for
+
+
+def source_of(scope: Scope) -> str:
+    """The address that a request comes from. It is counted by, and is nobody's identity."""
+    told = scope.get(SOURCE_SCOPE)
+    if told is not None:
+        return str(told)
+    peer = scope.get("client")
+    return str(peer[0]) if peer else ""
+
+
 class Gone(Exception):
     """The peer went away before it had said all: there is nobody to answer."""
+
+
+def headers_of(scope: Scope) -> Headers:
+    """The header fields of a request, doubles kept."""
+    return Headers(tuple([(str(name, "latin-1"), str(value, "latin-1")) for name, value in scope["headers"]]))
 
 
 async def inbound(scope: Scope, receive: Receive, url: str) -> Inbound:
@@ -56,7 +82,7 @@ async def inbound(scope: Scope, receive: Receive, url: str) -> Inbound:
     raw = scope["headers"]
     if len(raw) > HEADERS_MAX or sum(map(len, chain.from_iterable(raw))) > HEADER_BYTES_MAX:
         FEW_HEADERS.refuse("invalid_request")
-    headers = Headers(tuple([(str(name, "latin-1"), str(value, "latin-1")) for name, value in raw]))
+    headers = headers_of(scope)
     message = await receive()
     body = bytearray(message.get("body", b""))
     while message.get("more_body") and len(body) <= FORM_BYTES_MAX:
@@ -66,7 +92,7 @@ async def inbound(scope: Scope, receive: Receive, url: str) -> Inbound:
         raise Gone
     if len(body) > FORM_BYTES_MAX:
         BODY.refuse("invalid_request")
-    return Inbound(method=scope["method"], url=url, headers=headers, body=bytes(body))
+    return Inbound(method=scope["method"], url=url, headers=headers, body=bytes(body), source=source_of(scope))
 
 
 def answered(members: JsonObject, *, status: int = 200, extra: tuple[tuple[str, str], ...] = ()) -> Outbound:
@@ -91,7 +117,10 @@ def refused(refusal: Refusal, *, statuses: dict[str, int] | None = None, basic: 
     extra: tuple[tuple[str, str], ...] = ()
     if refusal.error == "invalid_client" and basic:
         extra = (("www-authenticate", 'Basic realm="token", charset="UTF-8"'),)
-    members = {"error": refusal.error, "error_description": refusal.rule.says, **dict(refusal.params)}
+    params = dict(refusal.params)
+    if "retry_after" in params:
+        extra = (*extra, ("retry-after", params.pop("retry_after")))
+    members = {"error": refusal.error, "error_description": refusal.rule.says, **params}
     return answered(members, status=status, extra=extra)
 
 

@@ -19,11 +19,15 @@ from deputize.oauth.asking import Ask
 from deputize.oauth.client import Client, Resource
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.standing import Standing
-from deputize.server import http, people, refusals, session, views
+from deputize.server import http, refusals, session, views
+from deputize.server.account import Account, Stale
 from deputize.server.authorizing import Authorizing
-from deputize.server.frame import Frame, SignedIn, SignedOut, Visitor, onward_of, retry_after
+from deputize.server.entrance import Entrance
+from deputize.server.frame import Frame, SignedIn, SignedOut
+from deputize.server.passkeys import Place
 from deputize.server.people import Hashing
 from deputize.server.people import Settings as PeopleSettings
+from deputize.server.session import Cookie
 from deputize.server.session import Settings as SessionSettings
 
 _TRIES: Final = 5  # at a change that somebody else was faster at
@@ -44,12 +48,19 @@ class PageSettings:
 def pages(here: AuthorizationServer, env: Env, settings: PageSettings = PageSettings()) -> Starlette:
     """All pages of this server, as one application."""
     frame = Frame.of(here.issuer, env, settings.session)
-    site = Pages(frame, settings, Hashing(settings.people))
+    site = Pages(frame, settings)
+    known = Cookie.of(here.issuer, "-browser")
+    entrance = Entrance(frame, settings.people, Hashing(settings.people), Place.of(here.issuer), known)
+    own = Account(entrance)
     door = Authorizing(frame, here)
     routes = (
         ("GET", "/", site.home),
-        ("GET", "/sign-in", site.sign_in_form),
-        ("POST", "/sign-in", site.sign_in),
+        ("GET", "/sign-in", entrance.sign_in_form),
+        ("POST", "/sign-in", entrance.sign_in),
+        ("POST", "/sign-in/code", entrance.give_code),
+        ("POST", "/sign-in/passkey", entrance.sign_in_with_passkey),
+        ("GET", "/welcome/{secret}", entrance.welcome),
+        ("POST", "/welcome/{secret}", entrance.accept),
         ("POST", "/sign-out", site.sign_out),
         ("GET", "/inbox", site.inbox),
         ("GET", "/inbox/waiting", site.inbox_news),
@@ -63,12 +74,24 @@ def pages(here: AuthorizationServer, env: Env, settings: PageSettings = PageSett
         ("POST", metadata.AUTHORIZATION, door.begin_posted),
         ("GET", metadata.AUTHORIZATION + "/{key}", door.page),
         ("POST", metadata.AUTHORIZATION + "/{key}", door.answer),
+        ("GET", "/account", own.account),
+        ("GET", "/account/passkey", own.passkey_form),
+        ("POST", "/account/passkey", own.add_passkey),
+        ("POST", "/account/passkeys/{which}/rename", own.rename_passkey),
+        ("POST", "/account/passkeys/{which}/remove", own.remove_passkey),
+        ("GET", "/account/password", own.password_form),
+        ("POST", "/account/password", own.set_password),
+        ("GET", "/account/code", own.code_form),
+        ("POST", "/account/code", own.add_code),
+        ("POST", "/account/code/remove", own.remove_code),
+        ("POST", "/account/sessions/end", own.end_session),
         ("GET", "/static/{name}", frame.asset),
     )
     app = Starlette(
         routes=[Route(frame.base + path, does, methods=[method]) for method, path, does in routes],
         exception_handlers={
             SignedOut: frame.signed_out,
+            Stale: own.stale,
             Refusal: frame.refused,
             Fault: frame.failed,
             HTTPException: frame.not_here,
@@ -86,7 +109,6 @@ class Pages:
 
     frame: Frame
     settings: PageSettings
-    hashing: Hashing
 
     @property
     def env(self) -> Env:
@@ -108,41 +130,6 @@ class Pages:
     async def home(self, request: Request) -> Response:
         await self.frame.signed_in(request)
         return self.frame.to("/inbox")
-
-    async def sign_in_form(self, request: Request) -> Response:
-        visitor = await self.frame.visitor(request)
-        onward = onward_of(request.query_params.get("next", ""))
-        if visitor.person is not None and request.query_params.get("again") != "1":
-            return self.frame.to(onward)
-        value = visitor.cookie or session.fresh_value(self.env)
-        answer = self._sign_in(value, onward, login=request.query_params.get("login_hint", ""))
-        return answer if visitor.cookie else self.frame.with_cookie(answer, value)
-
-    def _sign_in(self, value: str, onward: str, *, status: int = 200, login: str = "", problem: str = "") -> Response:
-        view = views.SignInView(
-            onward=onward, token=session.form_token(value), login=views.shown(login), problem=problem
-        )
-        return self.frame.page("sign_in.html", Visitor(None), status=status, view=view)
-
-    async def sign_in(self, request: Request) -> Response:
-        form = await self.frame.form(request)
-        visitor = await self.frame.visitor(request)
-        value = visitor.cookie or ""
-        onward, login, password = onward_of(form.get("next") or ""), form.get("login"), form.get("password")
-        if login is None or password is None:
-            return self._sign_in(value, onward, status=400, login=login or "", problem=refusals.BOTH)
-        address = request.client.host if request.client else ""
-        try:
-            person = await people.check_password(self.env, login, password, address, self.settings.people, self.hashing)
-        except Refusal as refusal:
-            http.note_refusal(refusal, request.scope["path"])
-            waits = retry_after(refusal)
-            status, problem = (429, refusals.too_fast(waits["Retry-After"])) if waits else (403, refusals.WRONG)
-            answer = self._sign_in(value, onward, status=status, login=login, problem=problem)
-            answer.headers.update(waits)
-            return answer
-        fresh = await session.begin(person, visitor.cookie, self.settings.session, self.env)
-        return self.frame.with_cookie(self.frame.to(onward), fresh)
 
     async def sign_out(self, request: Request) -> Response:
         await self.frame.form(request)
@@ -226,8 +213,9 @@ class Pages:
         says = form.get("answer")
         if says not in {"allow", "deny"}:
             raise HTTPException(400)
+        seen = who.session.authentication
         try:
-            await asking.answer(ask, by=who.subject, allow=says == "allow", env=self.env, via="the page")
+            await asking.answer(ask, by=who.subject, allow=says == "allow", env=self.env, via="the page", seen=seen)
         except Refusal as refusal:
             if refusal.rule is standings.NOT_TAKEN_BACK:
                 told = await readings.read_out(ask, self.env)

@@ -1,7 +1,6 @@
-"""People and their passwords: one door for every way to sign in, which gets slower with every failure."""
+"""People and their passwords: enrolling, and the one check of a password that every door makes."""
 
 import hashlib
-import ipaddress
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,24 +11,31 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from deputize.core.ports import Add, Append, Change, Env, Event, Record, Replace
-from deputize.core.rules import Fault, Rule
+from deputize.core.rules import Fault, Refusal, Rule
 from deputize.core.values import Instant, Seconds
 from deputize.core.wire import b64u
+from deputize.oauth import throttle
 from deputize.oauth.asking import person_hinted
 from deputize.oauth.client import Person
+from deputize.oauth.throttle import Meter
+from deputize.server import codes
+from deputize.server.common import is_common
 
 PASSWORD_BYTES_MAX: Final = 1024  # longer ones are never hashed: nobody makes us work by typing
 LOGIN_LENGTH_MAX: Final = 200
+NAME_LENGTH_MAX: Final = 200
+BROWSER_KNOWN: Final = Seconds(180 * 24 * 3600)
 
 RIGHT_PASSWORD = Rule("Deputize", "people", "Login and password are those of one person who may sign in.")
-NOT_TOO_FAST = Rule("Deputize", "people", "After failures, the next attempt waits until the pause is over.")
-FIT_PASSWORD = Rule("NIST SP 800-63B", "3.1.1.2", "A new password is long enough, and at most 1 KiB of text.")
+FIT_PASSWORD = Rule(
+    "NIST SP 800-63B", "3.1.1.2", "A new password is long enough, at most 1 KiB of text, and not among the common ones."
+)
 FIT_LOGIN = Rule("Deputize", "people", "A login is short, printable, and nobody else's.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How passwords are hashed, and how fast they may be tried.
+    """How passwords are hashed, and how fast they, and the codes of an authenticator, may be tried.
 
     The defaults of argon2id are one of OWASP's sets, at one lane, so that a sign-in never takes more than one core.
     `login_free` and `address_free` failures cost nothing; each further one doubles the pause, up to `pause_max`.
@@ -41,16 +47,20 @@ class Settings:
     lanes: int = 1
     hashing_at_once: int = 1
     hashing_queue: int = 50
-    password_length_min: int = 8
+    password_length_min: int = 15
     login_free: int = 5
-    address_free: int = 20
-    pause_max: Seconds = Seconds(300)
-    failures_remembered: Seconds = Seconds(24 * 3600)
+    address_free: int = throttle.SOURCE_FREE
+    pause_max: Seconds = throttle.PAUSE_MAX
+    failures_remembered: Seconds = throttle.REMEMBERED
+
+    @property
+    def throttle(self) -> throttle.Settings:
+        return throttle.Settings(pause_max=self.pause_max, remembered=self.failures_remembered)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Password(Record):
-    """A person's password. `key` is the person's subject; `argon2id` is all that is kept of it."""
+    """A person's password. `key` is the person's subject; `argon2id` is all that is kept of it (empty: none)."""
 
     kind: ClassVar[str] = "password"
 
@@ -61,13 +71,21 @@ class Password(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Throttle(Record):
-    """How often signing in failed, for one login or from one address. `key` is a hash of which."""
+class KnownBrowser(Record):
+    """Somebody has signed in with this browser before: failures elsewhere do not slow it down.
 
-    kind: ClassVar[str] = "throttle"
+    `key` is a hash of the person and of what the browser keeps.
+    """
 
-    failures: int
-    not_before: Instant
+    kind: ClassVar[str] = "known_browser"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an attempt comes from: its address, and what a browser that was here before keeps (empty: nothing)."""
+
+    address: str
+    browser: str = ""
 
 
 T = TypeVar("T")
@@ -130,13 +148,28 @@ def login_of(typed: str) -> str:
 # --- enrolling ------------------------------------------------------------------------------------------------------
 
 
-async def enrol(env: Env, *, login: str, name: str, password: str, settings: Settings = Settings()) -> Person:
-    """Make a person who can sign in. Their subject is their login, so that two cannot have the same."""
+def check_new(password: str, settings: Settings, *, login: str = "") -> None:
+    """Hold a new password against what a password has to be."""
     plain = _normal(password)
     if len(password) < settings.password_length_min or len(plain) > PASSWORD_BYTES_MAX or b"\0" in plain:
         FIT_PASSWORD.refuse("invalid_request")
-    key = login_of(login)
-    if not key or len(key) > LOGIN_LENGTH_MAX or not key.isprintable() or await person_hinted(key, env) is not None:
+    if is_common(password) or login_of(password) == login:
+        FIT_PASSWORD.refuse("invalid_request", common=True)
+
+
+def fit_login(typed: str) -> str:
+    """A login for somebody new, in the form in which it is kept."""
+    key = login_of(typed)
+    if not key or len(key) > LOGIN_LENGTH_MAX or not key.isprintable():
+        FIT_LOGIN.refuse("invalid_request")
+    return key
+
+
+async def enrol(env: Env, *, login: str, name: str, password: str, settings: Settings = Settings()) -> Person:
+    """Make a person who can sign in. Their subject is their login, so that two cannot have the same."""
+    check_new(password, settings, login=login_of(login))
+    key = fit_login(login)
+    if await person_hinted(key, env) is not None:
         FIT_LOGIN.refuse("invalid_request")
     kept = await Hashing(settings).hashed(password)
     person = Person(key=key, login=key, name=name)
@@ -150,91 +183,65 @@ async def enrol(env: Env, *, login: str, name: str, password: str, settings: Set
 
 
 async def check_password(
-    env: Env, login: str, password: str, address: str, settings: Settings, hashing: Hashing | None = None
+    env: Env, login: str, password: str, source: Source, settings: Settings, hashing: Hashing | None = None
 ) -> Person:
     """The person whose login and password these are.
 
     Says the same, in the same time, of a wrong password, a login that nobody has and a person who was disabled. A long
-    running process hands over its own `hashing`, so that its bounds hold for all sign-ins together.
+    running process hands over its own `hashing`, so that its bounds hold for all sign-ins together. Where the person
+    has an authenticator, this was the first half, and the attempt still counts.
     """
     known_as = login_of(login)[: LOGIN_LENGTH_MAX + 1]
-    keys = (_throttle_key("login", known_as), _throttle_key("address", _network(address)))
-    await _count(keys, settings, env)
+    account, place = await meters(known_as, source, settings, env)
+    await throttle.attempt(account, place, settings=settings.throttle, env=env)
     person = await person_hinted(known_as, env)
     kept = await env.store.read(Password, person.key if person else "")
+    kept = kept if kept is not None and kept.argon2id else None
     hashing = hashing or Hashing(settings)
     right = await hashing.matches(kept.argon2id if kept else None, password)
     if person is None or kept is None or not right:
         named = person.key if person else ""
         await env.store.commit(Append(Event(key="", at=env.clock(), what="sign_in_failed", person=named)))
         RIGHT_PASSWORD.refuse("access_denied")
-    await _forgive(keys, settings, env)
+    if await codes.of(person, env) is None:
+        await throttle.succeeded(account, place, env)
     if hashing.is_dated(kept.argon2id):
         # where this loses a race, the next sign-in does it
         await env.store.commit(Replace(kept, replace(kept, argon2id=await hashing.hashed(password))))
     return person
 
 
-_RACES_MAX: Final = 60  # more sign-ins than the queue holds cannot be racing
-
-
-def _throttle_key(what: str, value: str) -> str:
-    return b64u(hashlib.sha256(f"{what}:{value}".encode("utf-8", "surrogatepass")).digest())
-
-
-def _network(address: str) -> str:
-    """Whom an address stands for: in IPv6 one household has a whole /64."""
+async def check_code(env: Env, person: Person, typed: str, source: Source, settings: Settings) -> Change:
+    """The second half, for who has an authenticator: the change that makes this code one that was used."""
+    account, place = await meters(person.login, source, settings, env)
+    await throttle.attempt(account, place, settings=settings.throttle, env=env)
     try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return "unknown"
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((int(parsed), 64), strict=False))
-    return str(parsed)
+        used = await codes.check(person, typed, env)
+    except Refusal:
+        await env.store.commit(Append(Event(key="", at=env.clock(), what="sign_in_failed", person=person.key)))
+        raise
+    await throttle.succeeded(account, place, env)
+    return used
 
 
-def counted(before: Throttle | None, key: str, free: int, settings: Settings, now: Instant) -> Throttle:
-    """One attempt more. It counts as failed until it has succeeded, so that guesses made at once count too."""
-    if before is None or (before.expires_at or now) <= now:
-        before = Throttle(key=key, failures=0, not_before=now, version=before.version if before else 0)
-    if now < before.not_before:
-        NOT_TOO_FAST.refuse("slow_down", params=(("retry_after", str(before.not_before - now)),))
-    failures = before.failures + 1
-    over = min(failures - free, 30)  # beyond, every pause is the longest
-    pause = min(2**over, settings.pause_max) if over > 0 else 0
-    end = Instant(now + pause + settings.failures_remembered)
-    return replace(before, failures=failures, not_before=Instant(now + pause), expires_at=end)
+async def meters(known_as: str, source: Source, settings: Settings, env: Env) -> tuple[Meter, Meter]:
+    """What attempts at a login from somewhere are counted with.
 
-
-async def _count(keys: tuple[str, str], settings: Settings, env: Env) -> None:
-    for _ in range(_RACES_MAX):
-        now = env.clock()
-        changes: list[Change] = []
-        for key, free in zip(keys, (settings.login_free, settings.address_free), strict=True):
-            found = await env.store.read(Throttle, key)
-            after = counted(found, key, free, settings, now)
-            changes.append(Add(after) if found is None else Replace(found, after))
-        if await env.store.commit(*changes):
-            return
-    raise Fault("too many people are signing in at once", retry=True)
-
-
-async def _forgive(keys: tuple[str, str], settings: Settings, env: Env) -> None:
-    """It succeeded: the login begins anew; the address takes back only this attempt.
-
-    Who has an account of their own could otherwise wash their address clean between guesses at another's.
+    Failures of strangers slow strangers down. A browser that has signed in before counts for itself, so that nobody
+    keeps a person out by guessing at their password for ever.
     """
-    by_login, by_address = keys
-    for _ in range(_RACES_MAX):
-        login, address = await env.store.read(Throttle, by_login), await env.store.read(Throttle, by_address)
-        changes: list[Change] = []
-        if login is not None:
-            changes.append(Replace(login, replace(login, failures=0, not_before=env.clock())))
-        if address is not None:
-            fewer = max(0, address.failures - 1)
-            again = env.clock() if fewer <= settings.address_free else address.not_before
-            changes.append(Replace(address, replace(address, failures=fewer, not_before=again)))
-        if await env.store.commit(*changes):
-            return
+    known = _browser_key(known_as, source.browser)
+    if source.browser and await env.store.read(KnownBrowser, known) is not None:
+        place = throttle.meter("known address", known, settings.address_free)
+        return throttle.meter("browser", known, settings.login_free), place
+    account = throttle.meter("login", known_as, settings.login_free)
+    return account, throttle.of_source(source.address, settings.address_free)
+
+
+def known(person: Person, browser: str, env: Env) -> KnownBrowser:
+    """To be added where it is not there: this person has signed in with this browser."""
+    return KnownBrowser(key=_browser_key(person.login, browser), expires_at=Instant(env.clock() + BROWSER_KNOWN))
+
+
+def _browser_key(known_as: str, browser: str) -> str:
+    return b64u(hashlib.sha256(f"{browser}:{known_as}".encode("utf-8", "surrogatepass")).digest())

@@ -19,7 +19,16 @@ class RefusalView:
 
 
 WRONG: Final = "This login and password do not belong together. Please check both and try again."
+WRONG_CODE: Final = "This code is not the one of now, or was used before. Please wait for the next one and type it."
+NO_PASSKEY: Final = "This passkey could not be used here. Please try again, or use another way to sign in."
+NO_NEW_PASSKEY: Final = "This passkey could not be added: it took too long, or the device has one already. Try again."
+TOO_LATE: Final = "That took too long, or began in another window. Please sign in again."
 BOTH: Final = "Please type your login and your password."
+
+
+def unfit(length_min: int) -> str:
+    """To be told of a new password that will not do."""
+    return f"Please take a longer or less common password: at least {length_min} characters, three or four words."
 
 
 def too_fast(seconds: str) -> str:
@@ -90,6 +99,13 @@ TAKEN_BACK: Final = RefusalView(
     says="You have taken back what this app may do. To allow it anything, first let it ask again under My agents.",
     link="/agents",
     link_says="Go to My agents",
+)
+BAD_LINK: Final = RefusalView(
+    status=403,
+    title="This link opens nothing any more",
+    says="It was used before, is too old, or is not whole. Please ask your administrator for a new one.",
+    link="/sign-in",
+    link_says="Go to the sign-in",
 )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -15,6 +16,8 @@ from deputize.oauth.client import Person
 
 FROM_OUR_PAGE = Rule("Deputize", "pages", "A form comes from a page of this server, as the browser itself says.")
 WITH_ITS_TOKEN = Rule("RFC 6749", "10.12", "A form brings the secret of the session in which it was shown.")
+
+USED_ONCE = Rule("Deputize", "sign-in", "A link, a code, a challenge or a step of signing in is used once.")
 
 VALUE_BITS: Final = 256
 _VALUE: Final = re.compile(r"[A-Za-z0-9_-]{43,128}")
@@ -35,7 +38,8 @@ SEEN_EVERY: Final = Seconds(60)  # how exactly idleness is measured: a write a m
 class Session(Record):
     """Somebody is signed in. `key` is a hash of the cookie's value: who reads the store cannot be anybody.
 
-    `ended_at` makes it the tombstone of a session that was signed out of.
+    It began with an authentication, by the methods `amr`. Where that was elsewhere and earlier, `auth_time` says when.
+    `browser` is what its user calls it. `ended_at` makes it the tombstone of a session that was signed out of.
     """
 
     kind: ClassVar[str] = "session"
@@ -45,14 +49,27 @@ class Session(Record):
     started_at: Instant
     seen_at: Instant
     ended_at: Instant | None = None
+    amr: tuple[str, ...] = ()
+    auth_time: Instant | None = None
+    browser: str = ""
 
     @property
     def authentication(self) -> Authentication:
         """How and when who is signed in was authenticated."""
-        return Authentication(at=self.started_at, session=self.key)
+        at = self.started_at if self.auth_time is None else self.auth_time
+        return Authentication(at=at, amr=self.amr, session=self.key)
 
     def is_alive(self, settings: Settings, now: Instant) -> bool:
         return self.ended_at is None and now < min(self.seen_at + settings.idle, self.started_at + settings.life)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entered:
+    """How somebody came in: by which methods, when (None: now), and with which browser."""
+
+    amr: tuple[str, ...] = ()
+    auth_time: Instant | None = None
+    browser: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +80,10 @@ class Cookie:
     secure: bool
 
     @classmethod
-    def of(cls, issuer: Issuer) -> "Cookie":
+    def of(cls, issuer: Issuer, what: str = "") -> "Cookie":
         """By https, no other host and no other path can set it; http is loopback (the issuer has made sure of it)."""
         secure = issuer.text.startswith("https:")
-        return cls(name="__Host-deputize" if secure else "deputize-dev", secure=secure)
+        return cls(name=f"__Host-deputize{what}" if secure else f"deputize{what}-dev", secure=secure)
 
     def carrying(self, value: str, life: Seconds) -> str:
         """The `Set-Cookie` that sets it."""
@@ -97,18 +114,33 @@ def _key_of(value: str) -> str:
 # --- sessions -------------------------------------------------------------------------------------------------------
 
 
-async def begin(person: Person, before: str | None, settings: Settings, env: Env) -> str:
-    """Sign somebody in: the new cookie's value. What the browser had before is worth nothing any more (fixation)."""
+async def begin(
+    person: Person, before: str | None, settings: Settings, env: Env, *also: Change, how: Entered = Entered()
+) -> str:
+    """Sign somebody in: the new cookie's value. What the browser had before is worth nothing any more (fixation).
+
+    `also` is committed with it. Where that fails, somebody was faster with what can be used once: a refusal.
+    """
     now = env.clock()
     value = fresh_value(env)
     made = Session(
-        key=_key_of(value), person=person.key, started_at=now, seen_at=now, expires_at=Instant(now + settings.life)
+        key=_key_of(value),
+        person=person.key,
+        started_at=now,
+        seen_at=now,
+        expires_at=Instant(now + settings.life),
+        amr=how.amr,
+        auth_time=how.auth_time,
+        browser=how.browser,
     )
-    changes: list[Change] = [Add(made), Append(Event(key="", at=now, what="signed_in", person=person.key))]
+    event = Event(key="", at=now, what="signed_in", person=person.key, told={"amr": " ".join(how.amr)})
+    changes: list[Change] = [Add(made), Append(event), *also]
     old = await env.store.read(Session, _key_of(before)) if before else None
     if old is not None and old.ended_at is None:
         await end(old, env)
     if not await env.store.commit(*changes):
+        if also:
+            USED_ONCE.refuse("access_denied")
         raise Fault("a fresh value was there already", retry=True)
     return value
 
@@ -124,6 +156,28 @@ async def seen(session: Session, env: Env) -> None:
     now = env.clock()
     if now - session.seen_at >= SEEN_EVERY:
         await env.store.commit(Replace(session, replace(session, seen_at=now)))  # another page may have been faster
+
+
+async def of(person: Person, settings: Settings, env: Env) -> list[Session]:
+    """The living sessions of a person, the latest first."""
+    now = env.clock()
+    found = [one async for one in _all(person.key, env) if one.is_alive(settings, now)]
+    return sorted(found, key=lambda one: (-one.seen_at, one.key))
+
+
+async def end_all(person: str, env: Env, *, but: str = "") -> None:
+    """Sign a person out everywhere, but for the session of this key."""
+    async for one in _all(person, env):
+        if one.key != but:
+            await end(one, env)
+
+
+async def _all(person: str, env: Env) -> AsyncIterator[Session]:
+    after = ""
+    while page := await env.store.select(Session, "person", person, after=after):
+        for one in page:
+            yield one
+        after = page[-1].key
 
 
 async def end(session: Session, env: Env) -> None:

@@ -315,16 +315,5 @@ def agents_view(known: Iterable[Known], now: Instant) -> tuple[AgentView, ...]:
 
 # --- signing in ------------------------------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignInView:
-    """The form. `problem` says what was wrong; `login` is what was typed."""
-
-    onward: str
-    token: str
-    login: str = ""
-    problem: str = ""
-
-
 # Where a sign-in may lead: each page of ours by its path, and nothing that a browser could read as another place.
-ONWARD: Final = re.compile(r"/(inbox|agents|(asks|authorize)/[A-Za-z0-9_-]{1,128})")
+ONWARD: Final = re.compile(r"/(inbox|agents|account(/(passkey|code|password))?|(asks|authorize)/[A-Za-z0-9_-]{1,128})")

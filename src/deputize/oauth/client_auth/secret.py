@@ -9,8 +9,11 @@ from deputize.core.ports import Add, Env
 from deputize.core.rules import Rule
 from deputize.core.values import Issuer
 from deputize.core.wire import Form, Inbound
+from deputize.oauth import throttle
 from deputize.oauth.client import Client
 from deputize.oauth.login import Claim, Method
+
+FREE: Final = 5  # wrong secrets for one client from one place, before pauses begin
 
 _STRAY: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -27,7 +30,8 @@ def _basic(request: Inbound, _: Form) -> Claim | None:
         name, colon, secret = told.partition(":")
         if not colon or _STRAY.search(told):
             BASIC.refuse("invalid_client")
-        return Claim(_meant(name), _meant(secret))
+        name = _meant(name)
+        return Claim(name, (name, _meant(secret)))
     except ValueError:  # letters that are not base64's, or bytes that are not UTF-8
         BASIC.refuse("invalid_client")
 
@@ -37,13 +41,23 @@ def _meant(text: str) -> str:
 
 
 def _post(_: Inbound, form: Form) -> Claim | None:
-    return Claim(form.one("client_id"), form.one("client_secret")) if "client_secret" in form else None
+    if "client_secret" not in form:
+        return None
+    name = form.one("client_id")
+    return Claim(name, (name, form.one("client_secret")))
 
 
-async def _verify(text: str, _: Inbound, client: Client, __: Issuer, env: Env) -> tuple[Add, ...]:
+async def _verify(shown: tuple[str, str], request: Inbound, client: Client, _: Issuer, env: Env) -> tuple[Add, ...]:
+    """Hold a secret. Who brings the right one is never slowed down: nobody guesses 256 bits, nor locks others out."""
+    name, text = shown
     now = env.clock()
     # All are compared, so that the time says nothing about which one fitted.
     if not any([kept.matches(text, now) for kept in client.secrets]):  # noqa: C419 (a generator would stop early)
+        here = throttle.network(request.source)
+        named = throttle.meter("client", f"{name} {here}", FREE)
+        await throttle.attempt(
+            named, throttle.meter("clients", here, throttle.SOURCE_FREE), env=env, error="temporarily_unavailable"
+        )
         SECRET.refuse("invalid_client")
     return ()
 
