@@ -108,7 +108,7 @@ def from_another_generation(document: dict[str, Any]) -> None:
         lambda document: document.update(generation=document["generation"] + 1),
         lambda document: document["keys"].pop(0),
         lambda document: document["keys"].reverse(),
-        lambda document: document["keys"][0].update(sealed=document["keys"][0]["sealed"][:-2] + "AA"),
+        lambda document: document["keys"][0].update(sealed=document["keys"][0]["sealed"][:-8] + "A" * 8),
         lambda document: document["keys"][0].update(sealed=""),
         lambda document: document["keys"][0].update(sealed="AAAA"),
         lambda document: document["keys"][0].pop("sealed"),

@@ -381,7 +381,7 @@ async def test_a_challenge_that_mallory_wrote_or_altered() -> None:
     keys = KeySet.of(world.key.public())
     told: dict[str, Any] = {"resource": RESOURCE, "authorization_server": ISSUER, "now": world.clock()}
     assert challenge.read(compact, keys, **told).txn == claims["txn"]
-    for forged in (by_her, f"{head}.{altered}.{signature}", f"{head}.{body}.{signature[:-2]}AA"):
+    for forged in (by_her, f"{head}.{altered}.{signature}", f"{head}.{body}.{signature[:-8]}AAAAAAAA"):
         with pytest.raises(Refusal):
             challenge.read(forged, keys, **told)
 

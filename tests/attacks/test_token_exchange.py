@@ -100,7 +100,7 @@ async def bad_subjects(world: World) -> dict[str, str]:
         "expired within the skew": world.minted(exp=world.now - 5),
         "not yet": world.minted(nbf=world.now + 60),
         "unsigned": f"{head}.{body}.",
-        "altered": f"{head}.{body}.{signature[:-2]}AA",
+        "altered": f"{head}.{body}.{signature[:-8]}AAAAAAAA",
         "an ID token": told["id_token"],
         "an assertion": world.assertion(),
         "typed JWT": world.minted(header={"typ": "JWT"}),

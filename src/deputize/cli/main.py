@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deputize.cli import status_verbs, try_verbs, vc
+from deputize.cli import person_verbs, status_verbs, try_verbs, vc
 from deputize.core.rules import Fault, Refusal
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(help="The server's signing keys.", no_args_is_help=True)
 ask_app = typer.Typer(help="What waits for a person's answer.", no_args_is_help=True)
-person_app = typer.Typer(help="Who can sign in.", no_args_is_help=True)
 db_app = typer.Typer(help="What the server keeps.", no_args_is_help=True)
 client_app = typer.Typer(help="The clients.", no_args_is_help=True)
 client_secret_app = typer.Typer(help="A client's secret.", no_args_is_help=True)
@@ -36,7 +35,7 @@ PARTS: Final = {
     "client": client_app,
     "db": db_app,
     "ask": ask_app,
-    "person": person_app,
+    "person": person_verbs.app,
     "config": config_app,
     "try": try_verbs.app,
     "vc": vc.vc_app,
@@ -328,36 +327,6 @@ def explain(
         _say(lines)
     for line in lines if not as_json else ():
         out.print(line, markup=False)
-
-
-@person_app.command("invite")
-def person_invite(
-    login: str,
-    config: ConfigFile = None,
-    dev: Dev = False,
-    name: Annotated[str, typer.Option(help="The name that agents and pages call them by.")] = "",
-    hours: Annotated[int, typer.Option(min=1, max=24 * 30, help="How long the link is good.")] = 72,
-) -> None:
-    """Make a one-time link by which this person sets how they sign in; for who has an account, all anew."""
-    from deputize.cli.person import invite
-
-    out.print(invite(config, login, name=name, hours=hours, dev=dev), markup=False)
-    err.print("The link works once. Give it to this person, and to nobody else, by a way that you trust.")
-
-
-@person_app.command("list")
-def person_list(config: ConfigFile = None, dev: Dev = False, as_json: AsJson = False) -> None:
-    """List who can sign in, how, and who is invited."""
-    from deputize.cli.person import listed
-
-    shown = listed(config, dev=dev)
-    if as_json:
-        _say([one.as_json() for one in shown])
-        return
-    for one in shown:
-        out.print(one.line(), markup=False)
-    if not shown:
-        out.print("There is nobody yet: `deputize person invite LOGIN` makes a link.")
 
 
 Who = Annotated[str, typer.Option("--as", help="Whose asks: the name that this person signs in with.")]
