@@ -1,4 +1,4 @@
-"""DS-11: a million expired records are forgotten beside the work, and whoever commits meanwhile hardly notices."""
+"""DS-11: of a million expired records some are forgotten beside the work; whoever commits meanwhile hardly notices."""
 
 import asyncio
 import time

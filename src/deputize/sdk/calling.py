@@ -1,4 +1,4 @@
-"""An Access at work in an HTTP client: the two loops that httpx2 and httpx share, for they call them alike."""
+"""An Access at work in an HTTP client: the two loops that httpx2 and httpx share, under the names they call them by."""
 
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -57,7 +57,7 @@ class Answering:
         self._visit, self._avisit = visit, avisit
         self._turn, self._aturn = threading.Lock(), anyio.Lock()
 
-    def calls(self, request: Request) -> Generator[Any, Any, None]:
+    def sync_auth_flow(self, request: Request) -> Generator[Any, Any, None]:
         """The loop of a sync client."""
         attempt, url = Attempt(), str(request.url)
         request.read()  # it may have to be sent again
@@ -72,7 +72,7 @@ class Answering:
             if not again:
                 return
 
-    async def acalls(self, request: Request) -> AsyncGenerator[Any, Any]:
+    async def async_auth_flow(self, request: Request) -> AsyncGenerator[Any, Any]:
         """The loop of an async client."""
         attempt, url = Attempt(), str(request.url)
         await request.aread()
