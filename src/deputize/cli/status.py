@@ -1,15 +1,12 @@
 """The verbs of `deputize status`: what the lists say is shown, told, and written as files that any host can serve."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from deputize.adapters.stores import is_postgres
-from deputize.compose import observe
-from deputize.compose.parts import ServerParts, server_parts
-from deputize.compose.settings import load
+from deputize.cli.serving import with_records
+from deputize.compose.parts import ServerParts
 from deputize.core.ports import Append, Event
 from deputize.core.rules import Fault
 from deputize.core.wire import json_bytes
@@ -107,18 +104,9 @@ def _put(path: Path, data: bytes) -> Path:
 
 
 def _with_lists(config: Path | None, work: Work[T], *, dev: bool) -> T:
-    observe.configure(level="warning")
-    settings = load(config, dev=dev)
-    if not is_postgres(settings.store.path) and not Path(settings.store.path).exists():
-        raise Fault(f"there are no records at {settings.store.path}: run this where the server runs")
+    async def at_work(parts: ServerParts) -> T:
+        if parts.here.statuses is None:
+            raise Fault("status lists are switched off: drafts.status-list")
+        return await work(parts, parts.here.statuses)
 
-    async def main() -> T:
-        parts = await server_parts(settings)
-        try:
-            if parts.here.statuses is None:
-                raise Fault("status lists are switched off: drafts.status-list")
-            return await work(parts, parts.here.statuses)
-        finally:
-            await parts.env.store.close()
-
-    return asyncio.run(main())
+    return with_records(config, at_work, dev=dev)
