@@ -72,6 +72,13 @@ SPECS: tuple[Spec, ...] = (
         Status.FINAL,
         ("oauth.requested", "oauth.authorize", "oauth.tokens", "oauth.userinfo"),
     ),
+    Spec(
+        "openid4vp",
+        "OpenID4VP 1.0",
+        "OpenID for Verifiable Presentations",
+        Status.FINAL,
+        ("vc.dcql", "vc.matching"),
+    ),
     Spec("form-post", "OAuth 2.0 Form Post Response Mode", "Form Post", Status.FINAL, ("server.authorizing",)),
     Spec("jarm", "JARM", "JWT Secured Authorization Response Mode", Status.FINAL, ("oauth.authorize",)),
     Spec(

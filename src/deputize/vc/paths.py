@@ -67,3 +67,26 @@ def _one(node: Node, step: Step) -> "Sequence[Node | None]":
     if node.elements is None:
         raise Malformed("an index or null selects from arrays alone")
     return node.elements if step is None else node.elements[step : step + 1]
+
+
+def showing(root: Node, nodes: "Iterable[Node]") -> frozenset[str]:
+    """The Disclosures that show these nodes with all that lies in them, and those that lead there."""
+    wanted = set[str]()
+    for node in nodes:
+        wanted |= {below.disclosure for below in node.below()} | _above(root, node)
+    return frozenset(wanted - {""})
+
+
+def _above(root: Node, node: Node) -> set[str]:
+    """The Disclosures that have to be there for a node to be reached."""
+    here, found = root, {root.disclosure}
+    for step in node.path:
+        if isinstance(step, str):
+            here = (here.members or {})[step]
+        else:
+            element = (here.elements or ())[step]
+            if element is None:
+                break
+            here = element
+        found.add(here.disclosure)
+    return found

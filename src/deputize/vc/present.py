@@ -6,7 +6,7 @@ from deputize.core.values import Instant
 from deputize.core.wire import JsonObject
 from deputize.jose import jws, jwt
 from deputize.jose.keys import PrivateKey
-from deputize.vc.paths import Node, Path, path, select
+from deputize.vc.paths import Node, Path, path, select, showing
 from deputize.vc.presented import HEADER_MAX, Asked, Opened, holder_key, open_sd_jwt
 from deputize.vc.sdjwt import BYTES_MAX, SdJwt, digest, hash_of, outline, reveal
 
@@ -33,31 +33,15 @@ def choose(text: str, show: Iterable[Path | str]) -> str:
     A Disclosure that lies in another brings that one along. Raises ValueError for a path that selects nothing.
     """
     opened, root = _taken(text)
-    wanted = set[str]()
+    nodes: list[Node] = []
     for each in show:
         found = select(root, path(each))
         if not found:
             raise ValueError(f"nothing in the credential lies at {each}")
-        for node in found:
-            if node is not None:
-                wanted |= {below.disclosure for below in node.below()} | _above(root, node)
+        nodes += [node for node in found if node is not None]
+    wanted = showing(root, nodes)
     chosen = tuple(each for each in opened.parts.disclosures if each in wanted)
     return SdJwt(opened.parts.jwt, chosen, "").text
-
-
-def _above(root: Node, node: Node) -> set[str]:
-    """The Disclosures that have to be there for a node to be reached."""
-    here, found = root, {root.disclosure}
-    for step in node.path:
-        if isinstance(step, str):
-            here = (here.members or {})[step]
-        else:
-            element = (here.elements or ())[step]
-            if element is None:
-                break
-            here = element
-        found.add(here.disclosure)
-    return found
 
 
 def binding_input(text: str, asked: Asked, *, alg: str, now: Instant) -> bytes:
