@@ -40,6 +40,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "redirects",
         "request_object",
         "requested",
+        "registering",
+        "newcomers",
     ),
     "tables": ("grants", "client_auth", "clients", "server"),
     "doors": ("begun", "authorize", "token_endpoint", "token_status", "registration", "metadata", "caller", "userinfo"),

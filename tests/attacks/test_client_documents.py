@@ -20,11 +20,10 @@ from deputize.jose.keys import PrivateKey
 from deputize.oauth import clients, metadata
 from deputize.oauth import standing as standings
 from deputize.oauth.asking import Answered, Waiting
-from deputize.oauth.client import Client, SecretHash, secret_hash
+from deputize.oauth.client import EVERY, Client, SecretHash, secret_hash
 from deputize.oauth.client_document import ID_URL, NAMES_ITSELF, NO_QUERY, NO_SECRET, NO_SHARED_METHOD, UNCHANGED
 from deputize.oauth.clients import document
 from deputize.oauth.clients.document import (
-    EVERY,
     FOUND,
     KEYS_FOUND,
     LOOKS_A_HOST_MAX,

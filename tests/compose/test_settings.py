@@ -53,6 +53,9 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         ('[server]\nissuer = "https://as.example/"', "server.issuer:"),
         ('[server]\nissuer = "https://as.example"\n[oauth.tokens]\nlife = 0', "oauth.tokens"),
         ('[server]\nissuer = "https://as.example"\n[drafts]\nnix = true', "drafts.nix: no such specification"),
+        ('[oauth.registration]\nmode = "open"', "oauth.registration.audiences: name what"),
+        ('[oauth.registration]\nmode = "everybody"', "oauth.registration.mode"),
+        ("[oauth.registration]\nper_source = 0", "oauth.registration.per_source: at least 1"),
     ],
 )
 def test_what_contradicts_itself_is_refused(tmp_path: Path, text: str, line: str) -> None:

@@ -9,8 +9,8 @@ from deputize.adapters.guarded_fetch import GuardedFetch, Settings
 from deputize.cli.main import app
 from deputize.jose import jwt
 from deputize.jose.keys import PrivateKey
+from deputize.oauth.client import EVERY
 from deputize.oauth.clients import document
-from deputize.oauth.clients.document import EVERY
 from tests.support.cast import PHARMACY, READ
 from tests.support.documents import METHODS
 from tests.support.flow import ISSUER, a_flow, ticks_on

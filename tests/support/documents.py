@@ -9,7 +9,8 @@ from typing import Any
 from deputize.core.rules import Fault
 from deputize.core.wire import Call, Headers, JsonObject, Reply, json_bytes
 from deputize.jose.keys import PrivateKey
-from deputize.oauth.clients.document import EVERY, Settings, way
+from deputize.oauth.client import EVERY
+from deputize.oauth.clients.document import Settings, way
 from tests.support.asgi import Answer
 from tests.support.cast import PHARMACY
 from tests.support.world import CLIENT_CREDENTIALS, World, a_world

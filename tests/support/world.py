@@ -30,6 +30,7 @@ from deputize.oauth.client import Client, Person, Resource, SecretHash, Way, own
 from deputize.oauth.client_auth import METHODS
 from deputize.oauth.grant import Grant
 from deputize.oauth.grants import GRANTS, ciba
+from deputize.oauth.registering import Settings as RegistrationSettings
 from deputize.oauth.requested import Settings as AuthorizeSettings
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.tokens import Settings as TokenSettings
@@ -344,6 +345,7 @@ async def a_world(
     asks: asking.Settings = asking.Settings(),
     tokens: TokenSettings = TokenSettings(),
     authorize: AuthorizeSettings = AuthorizeSettings(),
+    registration: RegistrationSettings = RegistrationSettings(),
     grants: tuple[Grant, ...] = GRANTS,
     drafts: frozenset[str] = frozenset({"txn-challenge"}),
     ways: tuple[Way, ...] = (),
@@ -360,6 +362,7 @@ async def a_world(
         tokens=tokens,
         asks=asks,
         authorize=authorize,
+        registration=registration,
         drafts=drafts,
         statuses=None if status is None else statuses.Statuses(Issuer(issuer), status),
     )

@@ -13,7 +13,9 @@ from deputize.oauth.dpop import ProofSeen
 from deputize.oauth.families import Family
 from deputize.oauth.grants.authorization_code import Code
 from deputize.oauth.grants.transaction import Presented
+from deputize.oauth.newcomers import InitialToken, Registration
 from deputize.oauth.nonces import NonceSecret
+from deputize.oauth.registration import Quota
 from deputize.oauth.standing import Standing
 from deputize.oauth.statuses import StatusEntry, StatusList, StatusTie
 from deputize.oauth.throttle import Throttle
@@ -30,6 +32,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     *(Client, Resource, Person, Password, Session, Throttle),
     *(Begun, Code),
     *(Passkey, Authenticator, KnownBrowser, Invitation, TicketUsed),
+    *(Registration, InitialToken, Quota),
     *(Ask, Turn, Standing, Notice, Event),
     *(Family, Revoked, AssertionSeen, ProofSeen, Presented, CallSpent, NonceSecret),
     *(KeyRing, NonceSpent),

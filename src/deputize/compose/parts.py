@@ -24,7 +24,7 @@ from deputize.core.values import Issuer
 from deputize.core.wire import JsonObject
 from deputize.jose.x509 import Roots, pem_ders
 from deputize.oauth.certificate import Edge
-from deputize.oauth.client import Way, own_resource
+from deputize.oauth.client import EVERY, Way, own_resource
 from deputize.oauth.client_auth import METHODS, with_certificates
 from deputize.oauth.clients import document
 from deputize.oauth.grants import table
@@ -112,7 +112,7 @@ def _ways(settings: Settings, methods: tuple[Method, ...]) -> tuple[Way, ...]:
     """How clients are known that nobody registered: by their documents, where some resource is open to them."""
     documents = settings.oauth.clients.document
     if settings.dev and not documents.audiences:
-        documents = replace(documents, audiences=(document.EVERY,))
+        documents = replace(documents, audiences=(EVERY,))
     if not documents.audiences or "client-id-metadata-document" not in settings.drafts_on:
         return ()
     return (document.way(documents, frozenset(name for method in methods for name in method.names)),)
@@ -153,6 +153,7 @@ async def server_parts(settings: Settings) -> ServerParts:
         authorize=settings.oauth.authorize,
         refresh=settings.oauth.refresh,
         dpop=settings.oauth.dpop,
+        registration=settings.oauth.registration,
         drafts=settings.drafts_on,
         statuses=Statuses(issuer, settings.oauth.status) if "status-list" in settings.drafts_on else None,
     )

@@ -26,6 +26,7 @@ from deputize.oauth.certificate import Edge
 from deputize.oauth.clients.document import Settings as DocumentSettings
 from deputize.oauth.families import Settings as RefreshSettings
 from deputize.oauth.nonces import Settings as DpopSettings
+from deputize.oauth.registering import Settings as RegistrationSettings
 from deputize.oauth.requested import Settings as AuthorizeSettings
 from deputize.oauth.statuses import Settings as StatusSettings
 from deputize.oauth.tokens import Settings as TokenSettings
@@ -85,6 +86,7 @@ class OAuthSettings:
     refresh: RefreshSettings = RefreshSettings()
     dpop: DpopSettings = DpopSettings()
     status: StatusSettings = StatusSettings()
+    registration: RegistrationSettings = RegistrationSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +184,9 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield f"server.proxies: {problem}"
     yield from mistakes_of_keys(settings.keys, settings.oauth.tokens.life)
     yield from _mistakes_of_fetch(settings)
-    documents = settings.oauth.clients.document
+    documents, registration = settings.oauth.clients.document, settings.oauth.registration
+    if registration.mode != "off" and not registration.audiences:
+        yield "oauth.registration.audiences: name what clients that register themselves may lead to"
     names = {spec.name for spec in SPECS}
     for name in settings.drafts:
         if name not in names:
@@ -195,6 +199,10 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         ("oauth.refresh.life", settings.oauth.refresh.life, 1),
         ("oauth.refresh.idle", settings.oauth.refresh.idle, 1),
         ("oauth.refresh.grace", settings.oauth.refresh.grace, 0),
+        ("oauth.registration.per_source", registration.per_source, 1),
+        ("oauth.registration.per_hour", registration.per_hour, 1),
+        ("oauth.registration.most", registration.most, 1),
+        ("oauth.registration.unused_life", registration.unused_life, 3600),
         ("oauth.asking.standing_life", settings.oauth.asking.standing_life, 1),
         ("oauth.clients.document.fresh_min", settings.oauth.clients.document.fresh_min, 1),
         ("oauth.clients.document.fresh_max", settings.oauth.clients.document.fresh_max, documents.fresh_min),

@@ -15,6 +15,8 @@ from deputize.jose.keys import KeySet
 # What this server itself tells of a person, at its own UserInfo Endpoint.
 OWN_SCOPES: Final[Mapping[str, str]] = {"openid": "know who you are", "profile": "see your name"}
 
+EVERY: Final = "*"  # in settings, of resources: all that there are
+
 
 def secret_hash(text: str) -> str:
     """How a client secret is kept. It has at least 256 random bits (we make it), so a plain hash is enough."""
@@ -64,7 +66,7 @@ class Client(Record):
     `redirect_uris` are where its answers may be sent, `application_type` is "native" for one on a person's own machine,
     whose loopback ports float, and else "web". `pushes` says that its authorization requests are pushed, `signs` that
     they are signed. `how_known` is told to the person who is asked. `document` is there where nobody registered the
-    client, and its id is the URL of what it says of itself.
+    client, and its id is the URL of what it says of itself; `said` stands for what it said where it registered itself.
     """
 
     kind: ClassVar[str] = "client"
@@ -90,6 +92,7 @@ class Client(Record):
     how_known: str = "registered by your administrator"
     disabled_at: Instant | None = None
     document: Document | None = None
+    said: str = ""
 
     @property
     def keys(self) -> KeySet:
@@ -97,8 +100,8 @@ class Client(Record):
 
     @property
     def rests_on(self) -> str:
-        """What a yes to this client rests on: empty for a registered one, which changes only by its operator's hand."""
-        return self.document.digest if self.document else ""
+        """What a yes to this client rests on: empty where it changes only by the operator's hand."""
+        return self.document.digest if self.document else self.said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,17 @@ class Person(Record):
     login: str
     name: str
     disabled_at: Instant | None = None
+
+
+async def resources_named(names: tuple[str, ...], env: Env) -> tuple[Resource, ...]:
+    """The resources of these names, as far as there are such; `*` means all."""
+    if EVERY not in names:
+        named = [await env.store.read(Resource, name) for name in names]
+        return tuple(one for one in named if one is not None)
+    found: list[Resource] = []
+    while page := await env.store.select(Resource, "", "", after=found[-1].key if found else ""):
+        found += page
+    return tuple(found)
 
 
 def own_resource(issuer: str) -> Resource:

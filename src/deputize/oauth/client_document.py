@@ -93,6 +93,10 @@ _LISTS: Final = (
     *("redirect_uris", "grant_types", "response_types", "contacts"),
     *("token_endpoint_auth_methods_supported", "authorization_grant_profiles_supported"),
 )
+SWITCHES: Final = (
+    *("dpop_bound_access_tokens", "tls_client_certificate_bound_access_tokens"),
+    *("require_pushed_authorization_requests", "require_signed_request_object"),
+)
 _SHOWN: Final = ("client_uri", "logo_uri", "tos_uri", "policy_uri")
 
 
@@ -157,6 +161,23 @@ def findings(document: JsonObject, url: str) -> Iterator[Finding]:
     yield from _of_what_is_shown(document)
 
 
+def findings_of_members(members: JsonObject) -> Iterator[Finding]:
+    """All that is wrong with what a client says of itself when it registers: what a document must keep, too.
+
+    It may hold a secret that both sides know, since nobody else reads it; but no private key.
+    """
+    yield from _of_shapes(members)
+    if depth(members) > DEPTH_MAX:
+        yield Finding(SHALLOW, "")
+        return
+    if any(map(holds_secret, _jwks(members))):
+        yield Finding(NO_SECRET, "jwks")
+    yield from _of_methods(members)
+    yield from _of_keys(members)
+    yield from _of_redirects(members)
+    yield from _of_what_is_shown(members)
+
+
 def depth(value: Any) -> int:  # noqa: ANN401 (JSON is any value)
     """How deep objects and arrays lie in each other."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
@@ -171,7 +192,7 @@ def _of_shapes(document: JsonObject) -> Iterator[Finding]:
         told = document.get(name, [])
         if not isinstance(told, list) or len(told) > ENTRIES_MAX or not all(isinstance(one, str) for one in told):
             yield Finding(SHAPES, name)
-    for name in ("dpop_bound_access_tokens", "tls_client_certificate_bound_access_tokens"):
+    for name in SWITCHES:
         if not isinstance(document.get(name, False), bool):
             yield Finding(SHAPES, name)
     if not isinstance(document.get("jwks", {}), dict):

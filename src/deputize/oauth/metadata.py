@@ -12,7 +12,7 @@ from deputize.oauth import details, requested
 from deputize.oauth.client import OWN_SCOPES
 from deputize.oauth.clients import document
 from deputize.oauth.login import NONE
-from deputize.oauth.server import TOKEN_PATH, AuthorizationServer
+from deputize.oauth.server import REGISTRATION_PATH, TOKEN_PATH, AuthorizationServer
 from deputize.oauth.statuses import PATH as STATUS
 
 OAUTH_WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
@@ -28,6 +28,7 @@ PAR: Final = "/par"
 USERINFO: Final = "/userinfo"
 BACKCHANNEL: Final = "/backchannel"
 TRANSACTION: Final = "/transaction"
+REGISTRATION: Final = REGISTRATION_PATH
 CODE: Final = "authorization_code"
 CIBA: Final = "urn:openid:params:grant-type:ciba"
 
@@ -80,6 +81,8 @@ def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset(
         told["client_id_metadata_document_supported"] = True
     if here.statuses is not None:
         told["status_list_aggregation_endpoint"] = at(STATUS)
+    if here.registration.mode != "off":
+        told["registration_endpoint"] = at(REGISTRATION)
     if "txn-challenge" in here.drafts:
         told["transaction_authorization_endpoint"] = at(TRANSACTION)
     return told

@@ -58,7 +58,7 @@ class Destination:
 
 def is_fit(uri: str, application_type: str) -> bool:
     """Whether this may be a redirect URI at all: https; loopback; for a native app also a scheme of its own."""
-    if len(uri) > LENGTH_MAX:
+    if len(uri) > LENGTH_MAX or "*" in uri:  # compared letter for letter, so who writes one means something else
         return False
     if application_type == NATIVE and _OWN_SCHEME.fullmatch(uri):
         return True

@@ -11,11 +11,13 @@ from deputize.oauth.families import Settings as RefreshSettings
 from deputize.oauth.grant import Grant
 from deputize.oauth.login import AuthenticatedClient, Method
 from deputize.oauth.nonces import Settings as DpopSettings
+from deputize.oauth.registering import Settings as RegistrationSettings
 from deputize.oauth.requested import Settings as AuthorizeSettings
 from deputize.oauth.statuses import Statuses
 from deputize.oauth.tokens import Settings as TokenSettings
 
 TOKEN_PATH: Final = "/token"  # noqa: S105 (a path)
+REGISTRATION_PATH: Final = "/register"
 
 GRANT_KNOWN = Rule("RFC 6749", "5.2", "The grant type is one that this server supports.")
 GRANT_REGISTERED = Rule("RFC 6749", "5.2", "The client is registered for the grant type that it uses.")
@@ -37,6 +39,7 @@ class AuthorizationServer:
     authorize: AuthorizeSettings = AuthorizeSettings()
     refresh: RefreshSettings = RefreshSettings()
     dpop: DpopSettings = DpopSettings()
+    registration: RegistrationSettings = RegistrationSettings()
     drafts: frozenset[str] = field(default_factory=frozenset)
     statuses: Statuses | None = None
 

@@ -7,7 +7,7 @@ from deputize.core.ports import Add, Change, Env
 from deputize.core.rules import Fault
 from deputize.core.values import Instant
 from deputize.core.wire import Inbound, JsonObject
-from deputize.oauth import families, tokens
+from deputize.oauth import families, newcomers, tokens
 from deputize.oauth.approval import Approval
 from deputize.oauth.client_auth import authenticate
 from deputize.oauth.grants import ciba, refresh_token, transaction
@@ -27,6 +27,7 @@ async def token(request: Inbound, here: AuthorizationServer, env: Env) -> JsonOb
     tokens.check_bound(client.client, client.key)
     for _ in range(TRIES):
         approval = await grant.approve(question, client, here.issuer, env)
+        await newcomers.used(client.client, here.registration, env)
         members = await _issue(approval, client, here, env)
         if members is not None:
             return members

@@ -1,6 +1,7 @@
 """The route table: path → function of oauth; all else goes to the pages."""
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 from deputize.core.ports import Env
 from deputize.core.rules import Fault, Refusal
 from deputize.core.wire import Inbound, JsonObject, Outbound, b64u, json_bytes
-from deputize.oauth import begun, metadata, nonces, token_endpoint, token_status, userinfo
+from deputize.oauth import begun, metadata, nonces, registration, token_endpoint, token_status, userinfo
 from deputize.oauth.certificate import Edge
 from deputize.oauth.client import Client
 from deputize.oauth.server import AuthorizationServer
@@ -26,10 +27,15 @@ ENDPOINTS: Final[dict[str, Endpoint]] = {
     metadata.REVOCATION: token_status.revoke,
     metadata.PAR: begun.push,
     metadata.USERINFO: userinfo.userinfo,
+    metadata.REGISTRATION: registration.register,
     metadata.BACKCHANNEL: token_endpoint.backchannel,
     metadata.TRANSACTION: token_endpoint.transaction_authorization,
 }
 _WITH_TOKEN: Final = frozenset({metadata.USERINFO})  # a token opens these, and no client's own authentication
+_REGISTERED: Final = f"{metadata.REGISTRATION}/"
+_CREATES: Final = frozenset({metadata.PAR, metadata.REGISTRATION})
+_METHODS: Final = {metadata.USERINFO: ("GET", "POST"), _REGISTERED: ("GET", "PUT", "DELETE")}
+_CLIENT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _REFUSED_OUTRIGHT: Final = {"access_denied": 403}
 STATUSES: Final[dict[str, dict[str, int]]] = {metadata.BACKCHANNEL: _REFUSED_OUTRIGHT}
 
@@ -45,7 +51,7 @@ class _Place:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        return ("GET", "POST") if self.name in _WITH_TOKEN else ("POST",)
+        return _METHODS.get(self.name, ("POST",))
 
 
 def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None, edge: Edge | None = None) -> Asgi:
@@ -59,6 +65,8 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
         off.add(metadata.BACKCHANNEL)
     if not any(grant.type == metadata.CODE for grant in here.grants):
         off |= {metadata.PAR, metadata.USERINFO}
+    if here.registration.mode == "off":
+        off.add(metadata.REGISTRATION)
     endpoints = {
         path + name: _Place(endpoint, here.issuer.at(name), STATUSES.get(name, {}), name)
         for name, endpoint in ENDPOINTS.items()
@@ -74,6 +82,13 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
 
     lists = None if here.statuses is None else StatusSite(here.statuses, env, path + STATUS)
 
+    def registered(asked: str) -> _Place | None:
+        """What a client has registered: each lies at a path of its own."""
+        name = asked.removeprefix(path + _REGISTERED)
+        if metadata.REGISTRATION in off or name == asked or not _CLIENT.fullmatch(name):
+            return None
+        return _Place(registration.manage, here.issuer.at(_REGISTERED + name), {}, _REGISTERED)
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await _not_http(scope, receive, send, pages)
@@ -81,7 +96,7 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
         asked = scope["path"]
         if edge is not None and (source := edge.source(scope, http.headers_of(scope))) is not None:
             scope[http.SOURCE_SCOPE] = source
-        found = endpoints.get(asked)
+        found = endpoints.get(asked) or registered(asked)
         if found is not None:
             try:
                 answer = await _protocol(scope, receive, found, here, env, edge)
@@ -144,10 +159,13 @@ async def _protocol(
         http.log.error("failed", path=scope["path"], what=str(fault))
         return http.failed(fault)
     if members is None:
-        return Outbound(status=200, headers=(("cache-control", "no-store"), ("x-content-type-options", "nosniff")))
+        return Outbound(
+            status=204 if found.name == _REGISTERED else 200,
+            headers=(("cache-control", "no-store"), ("x-content-type-options", "nosniff")),
+        )
     if isinstance(members, token_status.Signed):
         return http.answered_signed(members.compact, token_status.TYP)
-    return http.answered(members, status=201 if found.name == metadata.PAR else 200)
+    return http.answered(members, status=201 if found.name in _CREATES else 200)
 
 
 def _refused(refusal: Refusal, found: _Place, scope: Scope) -> Outbound:
@@ -155,6 +173,8 @@ def _refused(refusal: Refusal, found: _Place, scope: Scope) -> Outbound:
         return _with(http.refused(refusal), ("allow", ", ".join(found.methods)))
     if found.name in _WITH_TOKEN:
         return http.refused_token(refusal)
+    if refusal.rule in {registration.INVITED, registration.YOURS}:
+        return http.refused_token(refusal, bound=False)
     basic = any(name == b"authorization" for name, _ in scope["headers"])
     return http.refused(refusal, statuses=found.statuses, basic=basic)
 

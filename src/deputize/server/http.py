@@ -19,7 +19,7 @@ from deputize.core.wire import (
     json_bytes,
 )
 from deputize.jose.algorithms import ALL
-from deputize.oauth import challenge
+from deputize.oauth import challenge, registration
 from deputize.oauth.throttle import NOT_TOO_FAST
 
 Scope = MutableMapping[str, Any]
@@ -38,6 +38,9 @@ FOUND = Rule("RFC 9110", "15.5.5", "There is something at this address.")
 
 _STATUS_BY_RULE: Final = {
     NOT_TOO_FAST: 429,
+    registration.QUOTA: 429,
+    registration.ROOM: 429,
+    registration.JSON_TYPE: 415,
     BODY: 413,
     FORM_TYPE: 415,
     PLAIN: 415,
@@ -127,12 +130,16 @@ def refused(refusal: Refusal, *, statuses: dict[str, int] | None = None, basic: 
 _TOKEN_STATUS: Final = {"invalid_request": 400, "insufficient_scope": 403}
 
 
-def refused_token(refusal: Refusal) -> Outbound:
-    """A refusal of an access token (RFC 6750, 3; RFC 9449, 7.1): which schemes there are, and what was wrong."""
+def refused_token(refusal: Refusal, *, bound: bool = True) -> Outbound:
+    """A refusal of an access token (RFC 6750, 3; RFC 9449, 7.1): which schemes there are, and what was wrong.
+
+    `bound` says that a token may be bound to a key here.
+    """
     missing = refusal.error == "missing_token"  # no code where no token came
     told = () if missing else (("error", refusal.error), ("error_description", refusal.rule.says))
     params = (*told, *refusal.params)
-    schemes = (("Bearer", params), ("DPoP", (*params, ("algs", " ".join(sorted(ALL))))))
+    dpop = (("DPoP", (*params, ("algs", " ".join(sorted(ALL))))),) if bound else ()
+    schemes = (("Bearer", params), *dpop)
     extra = tuple(("www-authenticate", challenge.www_authenticate(name, told)) for name, told in schemes)
     members = {} if missing else {"error": refusal.error, "error_description": refusal.rule.says}
     return answered(members, status=_TOKEN_STATUS.get(refusal.error, 401), extra=extra)

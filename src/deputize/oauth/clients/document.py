@@ -15,14 +15,13 @@ from deputize.core.values import Instant, Seconds, WebUrl, scope
 from deputize.core.wire import Call, Headers, JsonObject, Malformed, Reply, b64u
 from deputize.jose.keys import KeySet, holds_secret
 from deputize.oauth import client_document as documents
-from deputize.oauth.client import Client, Document, Resource, Way
+from deputize.oauth.client import Client, Document, Resource, Way, resources_named
 from deputize.oauth.client_document import SPEC
 from deputize.oauth.login import NONE
 from deputize.oauth.redirects import NATIVE
 from deputize.oauth.standing import Standing
 
 NAME: Final = "document"
-EVERY: Final = "*"
 # A client that was not looked at for so long is forgotten: one that a person has allowed something, one that was named.
 KEPT: Final = Seconds(30 * 24 * 3600)
 NAMED_KEPT: Final = Seconds(2 * 24 * 3600)
@@ -167,7 +166,7 @@ class Documents:
         for finding in documents.findings(document, client_id):
             if finding.must:
                 finding.rule.refuse("invalid_client", where=finding.where)
-        return self._client(document, headers, await self._audiences(env), env.clock())
+        return self._client(document, headers, await resources_named(self.settings.audiences, env), env.clock())
 
     @contextmanager
     def _counted(self, url: str, now: Instant, *, known: bool) -> Iterator[bool]:
@@ -193,16 +192,6 @@ class Documents:
             yield True
         finally:
             self._under_way.discard(url)
-
-    async def _audiences(self, env: Env) -> tuple[Resource, ...]:
-        """The resources that such a client may lead to."""
-        if EVERY not in self.settings.audiences:
-            named = [await env.store.read(Resource, name) for name in self.settings.audiences]
-            return tuple(one for one in named if one is not None)
-        found: list[Resource] = []
-        while page := await env.store.select(Resource, "", "", after=found[-1].key if found else ""):
-            found += page
-        return tuple(found)
 
     def _client(self, document: JsonObject, headers: Headers, resources: tuple[Resource, ...], now: Instant) -> Client:
         url = document["client_id"]
