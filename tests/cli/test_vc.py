@@ -10,6 +10,11 @@ from typer.testing import CliRunner
 
 from deputize.cli.main import app
 from deputize.core.rules import Fault, Refusal
+from deputize.core.values import Instant, Seconds
+from deputize.jose.keys import PrivateKey
+from deputize.vc.status_list import StatusList
+from deputize.vc.status_token import Content, Form, signed
+from tests.support.site import a_site
 
 runner = CliRunner()
 ISSUER, TYPE, VERIFIER = "https://uni.example", "https://uni.example/types/1", "https://verifier.example"
@@ -63,7 +68,6 @@ def test_what_is_not_good_is_refused(place: Path) -> None:
         (("verify", *WANTED, *keys, *BOUND), credential),
         (("verify", *WANTED, "--jwks", place / "holder.pub"), credential),
         (("verify", "--issuer", ISSUER, "--type", "urn:x", *keys), credential),
-        (("verify", *WANTED, *keys), issued(place, status={"status_list": {"idx": 1, "uri": "https://a.example"}})),
     ):
         with pytest.raises(Refusal):
             run(*words, text=text)
@@ -93,3 +97,53 @@ def test_a_mistake_is_told_in_a_line(place: Path) -> None:
 def test_a_private_key_is_its_owners_alone(place: Path) -> None:
     assert stat.S_IMODE((place / "issuer.jwk").stat().st_mode) == 0o600
     assert "d" not in json.loads((place / "issuer.pub").read_text())
+
+
+# --- status -------------------------------------------------------------------------------------------------------
+
+GOOD, REVOKED, SUSPENDED = 7, 8, 9
+
+
+def a_list(place: Path, uri: str, form: Form = Form.JWT) -> bytes:
+    now = Instant(int(time.time()))
+    told = StatusList.of(2, 1024, {REVOKED: 1, SUSPENDED: 2})
+    content = Content.of(told, uri=uri, issued_at=now, until=Instant(now + 600), ttl=Seconds(60))
+    return signed(content, form, PrivateKey.from_jwk(json.loads((place / "issuer.jwk").read_text())))
+
+
+def at(idx: int, uri: str) -> dict[str, object]:
+    return {"status_list": {"idx": idx, "uri": uri}}
+
+
+def test_a_status_is_looked_up_where_it_stands(place: Path) -> None:
+    with a_site(place) as site:
+        uri = f"{site.origin}/1"
+        site.put("/1", a_list(place, uri), Content_Type=Form.JWT.media_type)
+        words = ("verify", *WANTED, "--jwks", place / "issuer.pub", "--ca-file", site.ca_file, "--allow", site.origin)
+        assert json.loads(run(*words, text=issued(place, status=at(GOOD, uri))))["name"] == "Alice"
+        for idx, why in ((REVOKED, "its status is invalid"), (SUSPENDED, "its status is suspended")):
+            with pytest.raises(Fault, match=why):
+                run(*words, text=issued(place, status=at(idx, uri)))
+        with pytest.raises(Refusal):
+            run(*words, text=issued(place, status={"another": {}}))
+        for elsewhere in (f"{site.origin}/2", "https://127.0.0.1/1", "http://lists.example/1"):
+            with pytest.raises((Fault, Refusal)):
+                run(*words, text=issued(place, status=at(GOOD, elsewhere)))
+        with pytest.raises(Fault, match=r"nobody knows whether it still stands: .* is not an allowed origin"):
+            run(*words[:-2], text=issued(place, status=at(GOOD, uri)))
+        assert run(*words[:-4], "--ignore-status", text=issued(place, status=at(REVOKED, uri)))
+
+
+@pytest.mark.parametrize("form", Form)
+def test_a_list_may_be_at_hand(place: Path, form: Form) -> None:
+    uri = "https://lists.example/1"
+    (place / "list").write_bytes(a_list(place, uri, form))
+    words = ("verify", *WANTED, "--jwks", place / "issuer.pub", "--status", place / "list")
+    assert run(*words, text=issued(place, status=at(GOOD, uri)))
+    with pytest.raises(Fault, match="its status is invalid"):
+        run(*words, text=issued(place, status=at(REVOKED, uri)))
+    with pytest.raises(Refusal):
+        run(*words, text=issued(place, status=at(GOOD, uri + "/")))
+    for other in (("--ignore-status",), ("--status", place / "nowhere")):
+        with pytest.raises(Fault):
+            run(*words, *other, text=issued(place, status=at(GOOD, uri)))

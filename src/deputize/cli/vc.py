@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from deputize.core.rules import Fault
+from deputize.core.rules import Fault, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deputize.core.ports import Env
     from deputize.core.wire import JsonObject
     from deputize.jose.keys import PrivateKey
     from deputize.vc import Asked, Policy, VerifiedCredential
+    from deputize.vc.issuer_keys import Way
     from deputize.vc.paths import Path as ClaimPath
+    from deputize.vc.verify import StatusCheck
 
 vc_app = typer.Typer(help="Credentials: SD-JWT VCs, without a server.", no_args_is_help=True)
 
@@ -102,7 +107,7 @@ def present_here(
 
 
 @vc_app.command("verify")
-def verify_here(
+def verify_here(  # noqa: PLR0913, PLR0917 (each is one option)
     issuer: Annotated[str, typer.Option(help="Whose credentials are taken: the iss, letter for letter.")],
     vct: Annotated[list[str], typer.Option("--type", help="A type that this issuer may issue.")],
     presentation: Input = FROM_INPUT,
@@ -111,29 +116,78 @@ def verify_here(
     ] = None,
     audience: Audience = "",
     nonce: Nonce = "",
+    status: Annotated[
+        Path | None, typer.Option(help="The status list, as a file; without it, it is fetched from where it lies.")
+    ] = None,
     ignore_status: Annotated[bool, typer.Option(help="Take one with a status that nobody looks at.")] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="An origin inside that may be asked, such as https://lists.lab.example:8443."),
+    ] = None,
+    ca_file: Annotated[str, typer.Option(help="A file of certificate authorities to trust beside the system's.")] = "",
 ) -> None:
-    """Check a credential or a presentation; print the claims that it shows, as JSON."""
-    from deputize.vc import Policy, TrustedIssuer, pinned, status_ignored, well_known
+    """Check a credential or a presentation; print the claims that it shows, as JSON.
 
+    The issuer's keys and the status list are fetched over https, from the issuer itself and from public addresses.
+    Where the list cannot be had, the credential is not taken.
+    """
+    from deputize.vc import Policy, TrustedIssuer, pinned, well_known
+
+    if status is not None and ignore_status:
+        raise Fault("--status looks at the status, --ignore-status does not: one of them")
     try:
-        keys = well_known() if jwks is None else pinned(_set(jwks))
-        trusted = TrustedIssuer(
-            issuer=issuer, keys=keys, types=frozenset(vct), status=status_ignored if ignore_status else None
-        )
+        keys = well_known(loopback=True) if jwks is None else pinned(_set(jwks))
+        check = _status_check(status, keys, ignored=ignore_status)
+        trusted = TrustedIssuer(issuer=issuer, keys=keys, types=frozenset(vct), status=check)
         policy, asked = Policy(issuers=(trusted,)), _asked(audience, nonce)
-        seen = asyncio.run(_verified(_text(presentation), policy, asked, issuer))
+        origins = frozenset(allow or ()) | _origin_of(issuer)
+        seen = asyncio.run(_verified(_text(presentation), policy, asked, origins, ca_file))
     except ValueError as problem:
         raise Fault(str(problem)) from None
     print(json.dumps(seen.claims, ensure_ascii=False))
 
 
-async def _verified(text: str, policy: "Policy", asked: "Asked | None", issuer: str) -> "VerifiedCredential":
-    from deputize.compose.parts import client_env
-    from deputize.vc import averify
+def _status_check(file: Path | None, way: "Way", *, ignored: bool) -> "StatusCheck":
+    from deputize.vc import StatusLists, status_at_hand, status_ignored, status_of_issuer
 
-    async with client_env(issuer.rstrip("/")) as env:
-        return await averify(text, policy, asked=asked, env=env)
+    if ignored:
+        return status_ignored
+    looked_at = status_of_issuer(StatusLists(), way) if file is None else status_at_hand(_bytes(file), way)
+
+    async def check(status: "Mapping[str, object]", issuer: str, env: "Env") -> None:
+        try:
+            await looked_at(status, issuer, env)
+        except Fault as fault:
+            raise Fault(f"all else about it is good, but nobody knows whether it still stands: {fault}") from None
+
+    return check
+
+
+def _origin_of(issuer: str) -> frozenset[str]:
+    """The origin of an issuer that has one: whoever was named on the command line may be asked, also inside."""
+    from deputize.core.values import WebUrl
+
+    try:
+        return frozenset({WebUrl(issuer).origin})
+    except ValueError:
+        return frozenset()
+
+
+async def _verified(
+    text: str, policy: "Policy", asked: "Asked | None", origins: frozenset[str], ca_file: str
+) -> "VerifiedCredential":
+    from deputize.compose.parts import reader_env
+    from deputize.vc import averify
+    from deputize.vc.status_list import IS_VALID, NAMES
+
+    async with reader_env(allowed_origins=origins, ca_file=ca_file) as env:
+        try:
+            return await averify(text, policy, asked=asked, env=env)
+        except Refusal as refusal:
+            if refusal.rule is not IS_VALID:
+                raise
+            told = refusal.found["status"]
+            raise Fault(f"all else about it is good, but its status is {NAMES.get(told, told)}") from None
 
 
 def _asked(audience: str, nonce: str) -> "Asked | None":
@@ -158,6 +212,13 @@ def _text(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as problem:
         raise Fault(f"{file} cannot be read: {problem}") from None
     return text.strip()
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as problem:
+        raise Fault(f"{file} cannot be read: {problem.strerror}") from None
 
 
 def _object(file: Path) -> "JsonObject":

@@ -1,13 +1,14 @@
 """Ports and plugs, put together for each kind of process."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
 from deputize.adapters.guarded_fetch import GuardedFetch
+from deputize.adapters.guarded_fetch import Settings as FetchSettings
 from deputize.adapters.keys_signer import RingSigner
 from deputize.adapters.memory import MemoryStore
 from deputize.adapters.notify import ConsoleNotify
@@ -78,17 +79,18 @@ def guard_env(path: str | Path, *, issuer: str, lists: str = "") -> Env:
 @asynccontextmanager
 async def client_env(issuer: str) -> AsyncIterator[Env]:
     """What a client needs that keeps nothing: the way to one authorization server, for as long as this lasts."""
-    fetch = GuardedFetch(frozenset({Issuer(issuer).origin}))
-    yield Env(
-        clock=SystemClock(),
-        random=SystemRandom(),
-        store=MemoryStore(),
-        fetch=fetch,
-        signer=NoSigner(),
-        notify=ConsoleNotify(),
-        policy=SettingsPolicy(),
-    )
-    await fetch.aclose()
+    async with aclosing(GuardedFetch(frozenset({Issuer(issuer).origin}))) as fetch:
+        yield ports(MemoryStore(), fetch=fetch)
+
+
+@asynccontextmanager
+async def reader_env(*, allowed_origins: frozenset[str] = frozenset(), ca_file: str = "") -> AsyncIterator[Env]:
+    """What somebody needs who reads what others publish, and keeps nothing: public addresses, and these origins.
+
+    `ca_file` names certificate authorities to trust beside the system's.
+    """
+    async with aclosing(GuardedFetch(allowed_origins, FetchSettings(ca_file=ca_file))) as fetch:
+        yield ports(MemoryStore(), fetch=fetch)
 
 
 @dataclass(frozen=True, slots=True)

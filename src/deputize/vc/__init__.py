@@ -7,14 +7,26 @@ from deputize.vc.issuer_keys import certified, pinned, well_known
 from deputize.vc.present import choose, present, tree
 from deputize.vc.presented import Asked, VerifiedSdJwt, verify_sd_jwt
 from deputize.vc.sdjwt import from_json, to_json
+from deputize.vc.status_check import StatusLists
 from deputize.vc.type_metadata import Catalogue
-from deputize.vc.verify import Policy, TrustedIssuer, VerifiedCredential, averify, status_ignored, status_in, verify
+from deputize.vc.verify import (
+    Policy,
+    TrustedIssuer,
+    VerifiedCredential,
+    averify,
+    status_at_hand,
+    status_ignored,
+    status_in,
+    status_of_issuer,
+    verify,
+)
 
 __all__ = [
     "Asked",
     "Catalogue",
     "Frame",
     "Policy",
+    "StatusLists",
     "TrustedIssuer",
     "Unfit",
     "VerifiedCredential",
@@ -29,8 +41,10 @@ __all__ = [
     "pinned",
     "prepare",
     "present",
+    "status_at_hand",
     "status_ignored",
     "status_in",
+    "status_of_issuer",
     "to_json",
     "tree",
     "verify",

@@ -122,30 +122,40 @@ def issuer_metadata(document: JsonObject) -> IssuerMetadata:
     return IssuerMetadata(issuer, None, uri)
 
 
-def metadata_url(iss: str, error: str) -> str:
-    """Where the metadata of an issuer lies: the well-known part stands between host and path."""
+METADATA_PATH: Final = "/.well-known/jwt-vc-issuer"
+
+
+def metadata_url(iss: str, error: str, *, loopback: bool = False) -> str:
+    """Where the metadata of an issuer lies: the well-known part stands between host and path.
+
+    `loopback` takes an issuer over http on this machine, too.
+    """
     try:
-        parts = urlsplit(WebUrl(iss).text)
+        url = WebUrl(iss)
     except ValueError:
         WEB_ISSUER.refuse(error, iss=iss[:200])
-    if not iss.startswith("https://") or "?" in iss:
+    if not (iss.startswith("https://") or (loopback and iss.startswith("http://"))) or "?" in iss:
         WEB_ISSUER.refuse(error, iss=iss[:200])
-    return f"https://{parts.netloc}/.well-known/jwt-vc-issuer{parts.path.removesuffix('/')}"
+    return f"{url.origin}{METADATA_PATH}{urlsplit(iss).path.removesuffix('/')}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WellKnown:
-    """The issuer publishes metadata at its own URL. Kept by this row, so that one row is made and used on."""
+    """The issuer publishes metadata at its own URL. Kept by this row, so that one row is made and used on.
+
+    `loopback` is for issuers on one's own machine, over http.
+    """
 
     metadata: Published[IssuerMetadata]
     sets: Published[KeySet]
+    loopback: bool = False
     name: str = "jwt-vc-issuer"
     vouches: bool = False
 
     def at_hand(self, token: Jws, iss: str | None, now: Instant, error: str) -> Found | None:
         if iss is None:
             KEY_FOUND.refuse(error, way=self.name)
-        kept = self.metadata.fresh(metadata_url(iss, error), now)
+        kept = self.metadata.fresh(metadata_url(iss, error, loopback=self.loopback), now)
         keys = kept and kept.issuer == iss and (kept.keys or self.sets.fresh(kept.jwks_uri or "", now))
         found = _fitting(keys, token) if keys else ()
         return Found(iss, found) if found else None
@@ -161,7 +171,8 @@ class WellKnown:
         return Found(iss, found)
 
     async def _keys(self, iss: str, env: Env, error: str, *, fresher: bool) -> KeySet:
-        known = await self.metadata.get(metadata_url(iss, error), env, named=iss, fresher=fresher)
+        url = metadata_url(iss, error, loopback=self.loopback)
+        known = await self.metadata.get(url, env, named=iss, fresher=fresher)
         if known.issuer != iss:  # two names that differ by a slash share a URL, and one of them is the issuer's
             NAMES_ITSELF.refuse(error, iss=iss[:200])
         return known.keys or await self.sets.get(known.jwks_uri or "", env, fresher=fresher)
@@ -170,11 +181,12 @@ class WellKnown:
 KEEP: Final = Seconds(300)
 
 
-def well_known(keep: Seconds = KEEP) -> WellKnown:
-    """The way of JWT VC Issuer Metadata; documents are kept for `keep` seconds."""
+def well_known(keep: Seconds = KEEP, *, loopback: bool = False) -> WellKnown:
+    """The way of JWT VC Issuer Metadata; documents are kept for `keep` seconds. `loopback`: see `WellKnown`."""
     return WellKnown(
         Published(issuer_metadata, names_itself="issuer", keep=keep, bytes_max=64 * 1024),
         Published(KeySet.published, keep=keep, bytes_max=64 * 1024),
+        loopback,
     )
 
 
@@ -218,7 +230,8 @@ class Certified:
 
 
 def _names(chain: VerifiedChain, iss: str) -> bool:
-    if iss in chain.uris:
+    # Whom no iss is told of is called by the subject: so that issuer is found again, say for its status lists.
+    if iss in chain.uris or iss == chain.leaf.subject.rfc4514_string():
         return True
     try:
         host = urlsplit(WebUrl(iss).text).hostname

@@ -79,10 +79,9 @@ class StatusLists:
 
         To be asked after all else about the token was found good: a list is not fetched for a token that is not.
         """
-        told = self.fresh(reference.uri, env.clock()) or await self.newest(reference.uri, keys, env)
-        status = told.statuses.at(reference.idx, error=self.error)
-        if status != VALID:
-            IS_VALID.refuse(self.error, status=status)
+        hold(
+            self.fresh(reference.uri, env.clock()) or await self.newest(reference.uri, keys, env), reference, self.error
+        )
 
     async def newest(self, uri: str, keys: Keys, env: Env) -> VerifiedStatusList:
         """The list at `uri`. Raises Fault where none can be had, Refusal where what came is none."""
@@ -206,6 +205,13 @@ class StatusLists:
         token = parse(reply.body, form, error=self.error)
         expected = Expected(uri=uri, algs=policy.algs, at=asked, bytes_max=policy.inflated_max, error=self.error)
         return verify(token, await keys(token), expected, now)
+
+
+def hold(told: VerifiedStatusList, reference: Reference, error: str) -> None:
+    """Refuse a token whose status is anything but VALID in its list."""
+    status = told.statuses.at(reference.idx, error=error)
+    if status != VALID:
+        IS_VALID.refuse(error, status=status)
 
 
 def _note(table: dict[str, Instant], uri: str, at: Instant) -> None:

@@ -47,6 +47,11 @@ class Form(Enum):
     def media_type(self) -> str:
         return f"application/{self.value}"
 
+    @classmethod
+    def of(cls, token: bytes) -> "Form":
+        """The form of a list that came without its media type: a JWT is text."""
+        return cls.JWT if token[:1].isalnum() else cls.CWT
+
 
 # --- the issuer's end -----------------------------------------------------------------------------------------------
 

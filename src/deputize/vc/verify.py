@@ -1,7 +1,8 @@
 """A policy and a presentation in, a `VerifiedCredential` out: whose credentials of which types a verifier takes."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ClassVar, Final
 
 from deputize.core.ports import Add, Env, Record
@@ -10,13 +11,15 @@ from deputize.core.values import Instant
 from deputize.core.wire import JsonObject
 from deputize.jose.algorithms import ALL
 from deputize.jose.jwt import SKEW, Expectation
-from deputize.jose.keys import PublicKey
+from deputize.jose.keys import KeySet, PublicKey
 from deputize.vc.credential import LEGACY_TYP, TYP, held_protected, held_types
 from deputize.vc.issuer_keys import Found, Way
 from deputize.vc.presented import Asked, Opened, VerifiedSdJwt, open_sd_jwt, verify_opened
 from deputize.vc.sdjwt import DEFAULT_HASH, HASHES, all_shown, digest, outline
-from deputize.vc.status_check import Keys, StatusLists
-from deputize.vc.status_list import reference_in
+from deputize.vc.status_check import Keys, StatusLists, hold
+from deputize.vc.status_list import INFLATED_MAX, reference_in
+from deputize.vc.status_token import Expected, Form, Unverified, parse
+from deputize.vc.status_token import verify as verify_list
 from deputize.vc.type_metadata import Catalogue, TypeMetadata, hold_claims
 
 _SPEC: Final = "draft-ietf-oauth-sd-jwt-vc"
@@ -46,6 +49,36 @@ def status_in(lists: StatusLists, keys: Keys) -> StatusCheck:
             await lists.hold(reference, keys, env)
 
     return check
+
+
+def status_of_issuer(lists: StatusLists, way: Way) -> StatusCheck:
+    """The check of a verifier that takes a list by the credential's own issuer, whose key is found in the same way."""
+
+    async def check(status: Mapping[str, object], issuer: str, env: Env) -> None:
+        keys = partial(_keys_of, way, issuer, env, lists.error)
+        await status_in(lists, keys)(status, issuer, env)
+
+    return check
+
+
+def status_at_hand(token: bytes, way: Way, *, error: str = "invalid_request") -> StatusCheck:
+    """The same where the list is at hand, as it was fetched some time ago; taken until its `exp`, in either form."""
+
+    async def check(status: Mapping[str, object], issuer: str, env: Env) -> None:
+        reference = reference_in({"status": status}, error=error)
+        if reference is not None:
+            told = parse(token, Form.of(token), error=error)
+            expected = Expected(uri=reference.uri, algs=ALL, at=None, bytes_max=INFLATED_MAX, error=error)
+            keys = await _keys_of(way, issuer, env, error, told)
+            hold(verify_list(told, keys, expected, env.clock()), reference, error)
+
+    return check
+
+
+async def _keys_of(way: Way, issuer: str, env: Env, error: str, token: Unverified) -> KeySet:
+    """The issuer's key for this list. The way has chosen it for this very token, whatever name the two give it."""
+    found = await way.find(token.signed, issuer, env, error)
+    return KeySet.of(*(replace(key, kid=token.signed.kid or "") for key in found.keys))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
