@@ -34,7 +34,7 @@ serve: .venv/.demo ## Run the server on loopback with demo people
 	@$(BIN)/deputize serve --dev $(ARGS)
 
 test: .venv/.dev ## Run the tests (ARGS="tests/jose -k replay")
-	@$(BIN)/python -m pytest -q -m 'not slow' -n auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -q -m 'not slow and not interop' -n auto --dist loadfile $(ARGS)
 
 test-slow: .venv/.dev ## Run the tests that take their time
 	@$(BIN)/python -m pytest -q -m slow --timeout=900 $(ARGS)

@@ -58,6 +58,7 @@ async def _serve(settings: Settings, *, worker: int | None = None) -> None:
         places = dev_records.DevPlaces(
             pharmacy=os.environ.get("DEPUTIZE_DEV_PHARMACY", dev_records.PHARMACY),
             gateway=os.environ.get("DEPUTIZE_DEV_GATEWAY", dev_records.GATEWAY),
+            tools=os.environ.get("DEPUTIZE_DEV_TOOLS", dev_records.TOOLS),
         )
         people = await dev_records.seed(env, here.issuer.text, dev_records.DevFiles(DEV_FOLDER), places)
     app = protocol_app(here, env, pages(here, env, PageSettings()), parts.edge)

@@ -1,4 +1,4 @@
-"""What `--dev` sets up: two people, a pharmacy, its telephone bot, and clients to try things with.
+"""What `--dev` sets up: two people, a pharmacy and its tools, its telephone bot, and clients to try things with.
 
 Each party's secrets lie in a file of its own under `var/dev`, as they would on machines of their own. All are made at
 random on first use: there is no default password and no default key.
@@ -6,6 +6,7 @@ random on first use: there is no default password and no default key.
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ from deputize.server.people import enrol
 
 PHARMACY: Final = "http://127.0.0.1:9420"
 GATEWAY: Final = "http://127.0.0.1:9410"
+TOOLS: Final = "http://127.0.0.1:9430/mcp"
 READ: Final = "prescriptions:read"
 ORDER: Final = "prescriptions:order"
 PEOPLE: Final = (("alice", "Alice"), ("bob", "Bob"))
@@ -61,6 +63,7 @@ class DevPlaces:
 
     pharmacy: str = PHARMACY
     gateway: str = GATEWAY
+    tools: str = TOOLS
 
 
 async def seed(env: Env, issuer: str, files: DevFiles, places: DevPlaces = DevPlaces()) -> JsonObject:
@@ -69,22 +72,17 @@ async def seed(env: Env, issuer: str, files: DevFiles, places: DevPlaces = DevPl
     for login, told in people.items():
         if await env.store.read(Person, login) is None:
             await enrol(env, login=login, name=told["name"], password=told["password"])
-    pharmacy = files.kept(
-        "pharmacy", {"issuer": issuer, "resource": places.pharmacy, "name": "Madrid Pharmacy", "key": _new_key()}
-    )
-    jwks = _jwks(pharmacy["key"])
-    scopes = {READ: "read your prescriptions", ORDER: "prepare orders (you will be asked about each)"}
-    await _once(env, Resource(key=places.pharmacy, name="Madrid Pharmacy", scopes=scopes, jwks=jwks))
-    await _once(
+    reads = {READ: "read your prescriptions"}
+    await _seed_api(
         env,
-        Client(
-            key=places.pharmacy,
-            name="Madrid Pharmacy",
-            auth_method="private_key_jwt",
-            grant_types=frozenset(),
-            jwks=jwks,
-            serves=places.pharmacy,
-        ),
+        files.kept("pharmacy", _api(issuer, places.pharmacy, "Madrid Pharmacy")),
+        {**reads, ORDER: "prepare orders (you will be asked about each)"},
+    )
+    await _seed_api(
+        env,
+        files.kept("tools", _api(issuer, places.tools, "Madrid Pharmacy's tools")),
+        {**reads, ORDER: "order your medicine"},
+        first=frozenset(reads),
     )
     agents = {name: files.kept(name, {"gateway": places.gateway, "name": name, "key": _new_key()}) for name in AGENTS}
     gateway = files.kept("gateway", _gateway(issuer, places, agents))
@@ -93,6 +91,29 @@ async def seed(env: Env, issuer: str, files: DevFiles, places: DevPlaces = DevPl
     await _seed_tryable(env, issuer, files, places.pharmacy)
     await _seed_apps(env, issuer, files, places.pharmacy)
     return people
+
+
+def _api(issuer: str, resource: str, name: str) -> JsonObject:
+    return {"issuer": issuer, "resource": resource, "name": name, "key": _new_key()}
+
+
+async def _seed_api(
+    env: Env, told: JsonObject, scopes: Mapping[str, str], *, first: frozenset[str] = frozenset()
+) -> None:
+    """An API, and the client by which its guard asks about tokens. `first` is what is asked for where no scope is."""
+    name, resource, jwks = told["name"], told["resource"], _jwks(told["key"])
+    await _once(env, Resource(key=resource, name=name, scopes=scopes, default_scope=first, jwks=jwks))
+    await _once(
+        env,
+        Client(
+            key=resource,
+            name=name,
+            auth_method="private_key_jwt",
+            grant_types=frozenset(),
+            jwks=jwks,
+            serves=resource,
+        ),
+    )
 
 
 def _gateway(issuer: str, places: DevPlaces, agents: dict[str, JsonObject]) -> JsonObject:

@@ -4,5 +4,6 @@ from deputize.core.wire import json_object
 from deputize.oauth.caller import Caller, Seen
 from deputize.resource.calls import Operation
 from deputize.resource.guard import Guard
+from deputize.resource.mcp import guard_tools
 
-__all__ = ["Caller", "Guard", "Operation", "Seen", "json_object"]
+__all__ = ["Caller", "Guard", "Operation", "Seen", "guard_tools", "json_object"]

@@ -69,6 +69,7 @@ _STATUS: Final = {
 }
 _STATUS_OF_RULE: Final = {BODY_SMALL: 413, PLAIN: 415}
 _OF_THE_TOKEN: Final = frozenset({challenge.ERROR, "insufficient_scope"})  # another scheme would not help
+_TOKEN_TO_GET: Final = frozenset({"missing_token", "invalid_token"})
 _ALWAYS: Final = (
     ("content-type", "application/json"),
     ("cache-control", "no-store"),
@@ -197,13 +198,18 @@ def telling(send: Send, name: str, value: str) -> Send:
 # --- answers --------------------------------------------------------------------------------------------------------
 
 
-def refused(no: Refusal, *, used: str | None, offered: tuple[tuple[str, Params], ...]) -> Outbound:
-    """Say no. `offered` are the schemes that a client may come with, `used` the one that this client came with."""
+def refused(no: Refusal, *, used: str | None, offered: tuple[tuple[str, Params], ...], first: str = "") -> Outbound:
+    """Say no. `offered` are the schemes that a client may come with, `used` the one that this client came with.
+
+    `first` is the scope that those are told to ask for who have no token, or none that is good.
+    """
     if no.error == "missing_token":  # RFC 6750, 3.1: no code where no credentials came
         told, members = no.params, {"error_description": no.rule.says}
     else:
         members = {"error": no.error, "error_description": no.rule.says}
         told = (*members.items(), *no.params)
+    if no.error in _TOKEN_TO_GET and first:
+        told = (*told, ("scope", first))
     if no.error in _OF_THE_TOKEN:
         offered = tuple(offer for offer in offered if offer[0].lower() == used)
     everywhere = used not in {scheme.lower() for scheme, _ in offered}

@@ -15,6 +15,7 @@ from deputize.oauth.details import Detail
 from deputize.resource.asgi import one_reading
 
 DESCRIBABLE = Rule("Deputize http_call", "description", "The request can be described to the person who is asked.")
+SCOPE_READABLE = Rule("Deputize", "guard", "What scope a call needs can be read from its body, in one way only.")
 
 _METHOD: Final = re.compile(r"[A-Z]{1,16}")
 _SLOT: Final = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
@@ -44,17 +45,22 @@ class Operation:
 
 
 Describe = Callable[..., Operation | Awaitable[Operation]]
+ScopeOf = Callable[[bytes], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """A row: what one kind of call needs. `segments` are those of its path; `{name}` stands for one segment."""
+    """A row: what one kind of call needs. `segments` are those of its path; `{name}` stands for one segment.
+
+    `scope_of` says what scope the body of a call needs beyond `scope`.
+    """
 
     method: str
     segments: tuple[str, ...]
     scope: frozenset[str]
     approve: Describe | None
     seen: Seen | None = None
+    scope_of: ScopeOf | None = None
 
     @property
     def has_slots(self) -> bool:
@@ -89,6 +95,15 @@ class Need:
             raise TypeError("approve describes the call as an Operation")
         return operation
 
+    def scope_with(self, body: bytes) -> frozenset[str]:
+        """All the scope that a call with this body needs."""
+        if self.scope_of is None:
+            return self.scope
+        try:
+            return self.scope | values.scope(self.scope_of(body))
+        except ValueError as problem:
+            SCOPE_READABLE.refuse("invalid_request", problem=type(problem).__name__)
+
 
 class Calls:
     """The table. A path without slots goes before one with; beyond that, no path fits two rows of a method."""
@@ -103,7 +118,16 @@ class Calls:
         for group in self._slotted.values():
             yield from group
 
-    def add(self, method: str, path: str, *, scope: str, approve: Describe | None, seen: Seen | None = None) -> None:
+    def add(
+        self,
+        method: str,
+        path: str,
+        *,
+        scope: str,
+        approve: Describe | None,
+        seen: Seen | None = None,
+        scope_of: ScopeOf | None = None,
+    ) -> None:
         """One more row. Raises ValueError where the guard and the API could read it differently."""
         row = Need(
             method=method,
@@ -111,6 +135,7 @@ class Calls:
             scope=values.scope(scope),
             approve=approve,
             seen=seen,
+            scope_of=scope_of,
         )
         slots = [slot[1] for segment in row.segments if (slot := _SLOT.fullmatch(segment))]
         shape = "/".join("x" if _SLOT.fullmatch(segment) else segment for segment in row.segments)

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
+from deputize.core import values
 from deputize.core.ports import Add, Append, Change, Env, Event
 from deputize.core.rules import Fault, Refusal, Rule
-from deputize.core.values import Instant, Issuer, Seconds, Subject, WebUrl
+from deputize.core.values import Instant, Issuer, Seconds, Subject, WebUrl, scope_text
 from deputize.core.wire import PLAIN
 from deputize.jose.algorithms import ALL
 from deputize.jose.keys import PrivateKey
@@ -17,7 +18,7 @@ from deputize.oauth.certificate import Edge
 from deputize.oauth.delegation import Actor
 from deputize.oauth.details import http_call
 from deputize.resource import asgi
-from deputize.resource.calls import Calls, Describe, Need, Operation
+from deputize.resource.calls import Calls, Describe, Need, Operation, ScopeOf
 from deputize.resource.trusted import TrustedServer
 
 BODY_MAX: Final = 1024 * 1024
@@ -82,6 +83,7 @@ class Guard:
         self._server = TrustedServer(issuer=self._issuer, env=env)
         self._expected = caller.access_token(issuer=self._issuer, audience=self._resource)
         self._calls = Calls(path.rstrip("/"))
+        self._first = ""
         self._swept_at = Instant(0)
         metadata_url = metadata.well_known(resource, metadata.RESOURCE_WELL_KNOWN)
         self._offered = _schemes(metadata_url, dpop_required=dpop_required)
@@ -90,19 +92,33 @@ class Guard:
         self._publish()
 
     def needs(
-        self, method: str, path: str, *, scope: str, approve: Describe | None = None, seen: Seen | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        scope: str,
+        approve: Describe | None = None,
+        seen: Seen | None = None,
+        scope_of: ScopeOf | None = None,
     ) -> None:
         """Name a call, and what it needs. What is not named is refused. `path` lies below the resource's own.
 
         `{name}` stands for one segment of the path. `approve` describes the call from its body (and from the named
         segments, by their names): then a person is asked for exactly this call, and the token that results fits no
         other and is used once. A ValueError of `approve` refuses the request. `seen` says how and how recently the
-        person must have been authenticated (RFC 9470).
+        person must have been authenticated (RFC 9470). `scope_of` says from its body what more scope a call needs; it
+        raises ValueError where that cannot be read.
         """
+        if approve is not None and scope_of is not None:
+            raise ValueError("the approval of a call covers all that is in its body: it needs no scope of it")
         if approve is not None and self._key is None:
             raise ValueError("to ask for the approval of a call, the guard needs a key to sign with")
-        self._calls.add(method, path, scope=scope, approve=approve, seen=seen)
+        self._calls.add(method, path, scope=scope, approve=approve, seen=seen, scope_of=scope_of)
         self._publish()
+
+    def tells(self, scope: str) -> None:
+        """Tell those who come without a good token which scope to ask for first; the same at every path."""
+        self._first = scope_text(values.scope(scope))
 
     def wrap(self, app: asgi.App) -> asgi.App:
         """The API behind this guard. It finds its `Caller` in `scope["deputize.caller"]`."""
@@ -154,7 +170,8 @@ class Guard:
                 caller.TOKEN_NEEDED.refuse("missing_token")
             who, body = await self._admit(shown, asked, receive, wanted)
         except Refusal as no:
-            out = asgi.refused(no, used=shown.scheme if shown else None, offered=self._offered)
+            used = shown.scheme if shown else None
+            out = asgi.refused(no, used=used, offered=self._offered, first=self._first)
             await asgi.answer(out, method, send)
             return
         except Fault as fault:
@@ -197,13 +214,17 @@ class Guard:
             await self._server.hold_status(who.claims)
         if row.seen is not None:
             caller.check_seen(who, row.seen, now)
+        body: bytes | None = None
+        changes: tuple[Change, ...] = ()
         if row.approve is not None:
             body, changes = await self._approved(row, named, who, asked, receive)
-            await self._commit(*marks, *changes)
-            return who, body
-        caller.check_scope(who, row.scope)
-        await self._commit(*marks)
-        return who, None
+        elif row.scope_of is not None:
+            body = await self._plain_body(asked, receive)
+            caller.check_scope(who, row.scope_with(body))
+        else:
+            caller.check_scope(who, row.scope)
+        await self._commit(*marks, *changes)
+        return who, body
 
     async def _approved(
         self, row: Need, named: dict[str, str], who: Caller, asked: asgi.Request, receive: asgi.Receive
@@ -216,9 +237,7 @@ class Guard:
                 challenge.APPROVAL_WANTED.refuse("insufficient_scope")
         if asked.query:
             NO_QUERY.refuse("invalid_request")
-        if asked.headers.one("content-encoding") not in {None, "identity"}:
-            PLAIN.refuse("invalid_request")
-        body = await asgi.body(asked, receive, bytes_max=self._body_max)
+        body = await self._plain_body(asked, receive)
         operation = await row.described(body, named)
         url = self._origin + asked.raw_path
         if not bound:
@@ -234,6 +253,12 @@ class Guard:
             told={"method": asked.method, "url": url, "jti": who.jti, "txn": who.txn or ""},
         )
         return body, (spent, Append(event))
+
+    async def _plain_body(self, asked: asgi.Request, receive: asgi.Receive) -> bytes:
+        """The body, as the API will read it."""
+        if asked.headers.one("content-encoding") not in {None, "identity"}:
+            PLAIN.refuse("invalid_request")
+        return await asgi.body(asked, receive, bytes_max=self._body_max)
 
     def _challenge(self, who: Caller, operation: Operation, method: str, url: str, body: bytes) -> str:
         """A signed description of this one call, for the server to ask a person about."""
