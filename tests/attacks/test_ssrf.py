@@ -18,7 +18,7 @@ import httpcore2
 import pytest
 import trustme
 
-from deputize.adapters.guarded_fetch import CONNECTIONS_MAX, GuardedFetch, Settings
+from deputize.adapters.guarded_fetch import CONNECTIONS_MAX, GuardedFetch, Settings, tls_context
 from deputize.adapters.memory import MemoryStore
 from deputize.compose.parts import ports
 from deputize.core.rules import Fault, Refusal
@@ -270,9 +270,10 @@ async def test_a_certificate_is_for_the_name_and_by_an_authority(there: Open, au
 
 def test_old_tls_is_not_spoken() -> None:
     """SF-11."""
-    assert GuardedFetch()._tls.minimum_version >= ssl.TLSVersion.TLSv1_2
-    assert GuardedFetch()._tls.verify_mode == ssl.CERT_REQUIRED
-    assert GuardedFetch()._tls.check_hostname
+    tls = tls_context()
+    assert tls.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert tls.verify_mode == ssl.CERT_REQUIRED
+    assert tls.check_hostname
 
 
 async def test_the_environment_has_no_say(there: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

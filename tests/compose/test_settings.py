@@ -102,6 +102,7 @@ def test_it_is_told_where_each_value_comes_from(tmp_path: Path, monkeypatch: pyt
         ('allowed_origins = ["https://a.example/"]', "an allowed origin is a scheme"),
         ('allowed_origins = ["http://a.example"]', "http is for loopback"),
         ('ca_file = "/nowhere/ca.pem"', "nowhere/ca.pem cannot be read: No such file"),
+        ('ca_file = "/dev/null"', "/dev/null cannot be read: no certificates in it"),
         ("seconds = 0", "more than 0"),
         ('allowed_origins = ["https://127.0.0.1:8443"]', "is loopback, which is for --dev only"),
         ('allowed_origins = ["http://localhost:8080"]', "is loopback, which is for --dev only"),

@@ -15,7 +15,7 @@ import uvicorn
 from deputize.adapters.guarded_fetch import GuardedFetch
 from deputize.adapters.memory import MemoryStore
 from deputize.adapters.system import SystemClock, SystemRandom
-from deputize.cli.serving import GatewayProtocol
+from deputize.cli.gateway import GatewayProtocol
 from deputize.core.ports import Add, Env, Event
 from deputize.core.values import ClientId, Instant, Issuer, Seconds, Subject, WebUrl
 from deputize.core.wire import JsonObject, json_object

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 import weakref
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -113,7 +114,7 @@ class GuardedFetch:
             "write": settings.idle_seconds,
             "pool": settings.seconds,
         }
-        self._tls = _tls(settings.ca_file)
+        self._authorities = _authorities(settings.ca_file)
         self._resolve = resolve
         self._dial = dial or httpcore2.AnyIOBackend().connect_tcp
         self._lines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = weakref.WeakKeyDictionary()
@@ -186,13 +187,16 @@ class GuardedFetch:
         loop = asyncio.get_running_loop()
         line = self._lines.get(loop)
         if line is None:
-            line = self._lines[loop] = _Line(self._side(strangers=False), self._side(strangers=True))
+            tls = tls_context(
+                self._authorities
+            )  # when it is first needed: the system's authorities take their time to read
+            line = self._lines[loop] = _Line(self._side(tls, strangers=False), self._side(tls, strangers=True))
         return line
 
-    def _side(self, *, strangers: bool) -> _Side:
+    def _side(self, tls: ssl.SSLContext, *, strangers: bool) -> _Side:
         resolver = Resolver(absolute=strangers)
         pool = httpcore2.AsyncConnectionPool(
-            ssl_context=self._tls,
+            ssl_context=tls,
             max_connections=CONNECTIONS_MAX,
             keepalive_expiry=KEPT_OPEN,
             network_backend=CheckedDialler(self._resolve or resolver, self._dial, strangers=strangers),
@@ -207,12 +211,25 @@ class GuardedFetch:
             side.resolver.close()
 
 
-def _tls(ca_file: str) -> ssl.SSLContext:
+def tls_context(authorities: str = "") -> ssl.SSLContext:
+    """TLS with those whom the system believes, and with these authorities (PEM)."""
     context = httpx2.create_ssl_context(trust_env=False)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if ca_file:
-        context.load_verify_locations(ca_file)
+    if authorities:
+        context.load_verify_locations(cadata=authorities)
     return context
+
+
+def _authorities(ca_file: str) -> str:
+    """What a file of authorities says. Raises OSError where it cannot be read, or says nothing."""
+    if not ca_file:
+        return ""
+    authorities = Path(ca_file).read_text(encoding="ascii", errors="replace")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=authorities)
+    except ValueError:
+        raise OSError("no certificates in it") from None
+    return authorities
 
 
 def _is_anonymous(call: Call) -> bool:

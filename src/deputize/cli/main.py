@@ -1,5 +1,6 @@
 """The verbs. What each needs is imported when it runs, so that `deputize --help` answers at once."""
 
+import gc
 import json
 import sys
 from dataclasses import asdict
@@ -80,6 +81,7 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, max=256, help="How many processes serve.")] = 1,
 ) -> None:
     """Run the authorization server."""
+    gc.disable()  # hardly anything that a start makes is thrown away: `running.serve` looks once, at its end
     from deputize.cli.serving import serve_here
 
     serve_here(config, dev=dev, workers=workers)
@@ -95,7 +97,7 @@ def gateway(
     dev: Dev = False,
 ) -> None:
     """Run the gateway: it holds the tokens, so that agents do not."""
-    from deputize.cli.serving import gateway_here
+    from deputize.cli.gateway import gateway_here
 
     gateway_here(config, port, store, dev=dev)
 

@@ -113,6 +113,7 @@ async def serve(
         if not any(server.should_exit for server in servers):
             gc.collect()
             gc.freeze()  # what was made at the start stays: it need not be looked through again and again
+            gc.enable()
             when_ready()
 
 

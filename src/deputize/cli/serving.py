@@ -1,13 +1,11 @@
 """The long-running verbs, and those that work on the same records."""
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TypeVar
-from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -19,12 +17,10 @@ from deputize.cli.workers import Workers
 from deputize.compose import dev as dev_records
 from deputize.compose import observe
 from deputize.compose.keys import watching
-from deputize.compose.parts import ServerParts, local_env, server_parts
+from deputize.compose.parts import ServerParts, server_parts
 from deputize.compose.settings import ServerSettings, Settings, load
 from deputize.core.rules import Fault
 from deputize.core.values import Subject
-from deputize.gateway.app import gateway_app
-from deputize.gateway.settings import Configured, read
 from deputize.oauth.authentication import BY_PASSWORD, BY_PASSWORD_AND_CODE
 from deputize.oauth.client import Person
 from deputize.server import codes
@@ -142,40 +138,3 @@ async def _signed_in(parts: ServerParts, who: str, *, dev: bool) -> tuple[Person
     if not await parts.env.store.commit(used):
         USED_ONCE.refuse("access_denied")
     return person, BY_PASSWORD_AND_CODE
-
-
-def gateway_here(config: Path, port: int | None, store: Path, *, dev: bool) -> None:
-    """Run the gateway until it is told to stop."""
-    observe.configure(level="info")
-    if not config.exists():
-        raise Fault(f"there is no file {config}: `deputize serve --dev` makes one for its demo")
-    try:
-        configured = read(json.loads(config.read_text()), dev=dev)
-    except (ValueError, KeyError) as problem:
-        raise Fault(f"{config}: {problem}") from None
-    running.run(lambda: _gateway(configured, port, store))
-
-
-class GatewayProtocol(GuardedProtocol):
-    """As strict about framing; but an upload may take its time, and the gateway itself sees to that it is steady."""
-
-    body_seconds = 600.0
-    whole_bytes_max = 0
-
-
-async def _gateway(configured: Configured, port: int | None, store: Path) -> None:
-    env = local_env(store, allowed_origins=configured.origins)
-    url = urlsplit(configured.settings.url.text)
-    app = gateway_app(configured.routes, configured.agents, configured.identity, env, settings=configured.settings)
-
-    def ready() -> None:
-        err.print(f"[bold]Deputize gateway[/] is at {configured.settings.url}")
-        for route in configured.routes:
-            err.print(f"  {route.agent}: {route.prefix} → {route.upstream}", markup=False)
-
-    async with running.sweeping(env):
-        listening = Listening(app, url.hostname or "127.0.0.1", port or url.port or 9410)
-        try:
-            await running.serve(listening, http=GatewayProtocol, when_ready=ready)
-        finally:
-            await app.close()

@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass, replace
 from typing import Final
 
-import segno
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -198,6 +197,8 @@ class Account:
         return self._code_form(who, ticket, secret)
 
     def _code_form(self, who: SignedIn, ticket: str, secret: str, *, status: int = 200, problem: str = "") -> Response:
+        import segno  # noqa: PLC0415 (a server starts without it)
+
         address = codes.address(secret, who.person, "Deputize")
         return self.frame.page(
             "authenticator.html",

@@ -7,21 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from webauthn import (
-    generate_authentication_options,
-    generate_registration_options,
-    verify_authentication_response,
-    verify_registration_response,
-)
-from webauthn.helpers import options_to_json_dict
-from webauthn.helpers.structs import (
-    AttestationFormat,
-    AuthenticatorSelectionCriteria,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
-
 from deputize.core.ports import Add, Append, Change, Env, Event, Record, Replace
 from deputize.core.rules import Rule
 from deputize.core.values import Instant, Issuer
@@ -33,7 +18,7 @@ from deputize.server.tickets import Ticket
 NAME_LENGTH_MAX: Final = 60
 PASSKEYS_MAX: Final = 20
 _TIMEOUT: Final = tickets.LIFE * 1000  # milliseconds
-_SELF_MADE: Final = frozenset({AttestationFormat.NONE, AttestationFormat.PACKED})
+_SELF_MADE: Final = ("none", "packed")
 
 KNOWN_PASSKEY = Rule(
     "WebAuthn Level 3", "7.2", "A passkey that is registered here signed our challenge, its person verified."
@@ -94,23 +79,28 @@ async def of(person: Person, env: Env) -> list[Passkey]:
 
 def to_sign_in(place: Place, ticket: str) -> JsonObject:
     """What the browser is to ask for: any passkey that it has for this place, with its person verified."""
-    options = generate_authentication_options(
+    import webauthn  # noqa: PLC0415 (a server starts without it, a tenth sooner)
+    from webauthn.helpers import structs  # noqa: PLC0415 (the same)
+
+    options = webauthn.generate_authentication_options(
         rp_id=place.host,
         challenge=tickets.digest_of(ticket),
         timeout=_TIMEOUT,
-        user_verification=UserVerificationRequirement.REQUIRED,
+        user_verification=structs.UserVerificationRequirement.REQUIRED,
     )
-    return options_to_json_dict(options)
+    return webauthn.helpers.options_to_json_dict(options)
 
 
 async def check(place: Place, credential: str, ticket: Ticket, env: Env) -> tuple[Person, tuple[Change, ...]]:
     """Whose passkey answered the challenge of this ticket; and what is to be committed with what it opens."""
+    import webauthn  # noqa: PLC0415 (the same)
+
     told = _told(credential, KNOWN_PASSKEY)
     kept = await env.store.read(Passkey, _key_of(told["rawId"]))
     if kept is None or kept.removed_at is not None:
         KNOWN_PASSKEY.refuse("access_denied", known=kept is not None)
     try:
-        seen = verify_authentication_response(
+        seen = webauthn.verify_authentication_response(
             credential=told,
             expected_challenge=ticket.digest,
             expected_rp_id=place.host,
@@ -136,7 +126,10 @@ async def check(place: Place, credential: str, ticket: Ticket, env: Env) -> tupl
 
 def to_register(place: Place, person: Person, there: Iterable[Passkey], ticket: str) -> JsonObject:
     """What the browser is to make: a passkey that finds its person by itself, on a device that has none yet."""
-    options = generate_registration_options(
+    import webauthn  # noqa: PLC0415 (the same)
+    from webauthn.helpers import structs  # noqa: PLC0415 (the same)
+
+    options = webauthn.generate_registration_options(
         rp_id=place.host,
         rp_name="Deputize",
         user_id=_handle(person, place),
@@ -144,21 +137,24 @@ def to_register(place: Place, person: Person, there: Iterable[Passkey], ticket: 
         user_display_name=person.name,
         challenge=tickets.digest_of(ticket),
         timeout=_TIMEOUT,
-        authenticator_selection=AuthenticatorSelectionCriteria(
-            resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
+        authenticator_selection=structs.AuthenticatorSelectionCriteria(
+            resident_key=structs.ResidentKeyRequirement.REQUIRED,
+            user_verification=structs.UserVerificationRequirement.REQUIRED,
         ),
-        exclude_credentials=[PublicKeyCredentialDescriptor(id=b64u_bytes(one.credential)) for one in there],
+        exclude_credentials=[structs.PublicKeyCredentialDescriptor(id=b64u_bytes(one.credential)) for one in there],
     )
-    return options_to_json_dict(options)
+    return webauthn.helpers.options_to_json_dict(options)
 
 
 async def register(
     place: Place, person: Person, credential: str, ticket: Ticket, name: str, env: Env
 ) -> tuple[Change, ...]:
     """The changes that give this person the passkey which answered the challenge of this ticket."""
+    import webauthn  # noqa: PLC0415 (the same)
+
     told = _told(credential, NEW_PASSKEY)
     try:
-        made = verify_registration_response(
+        made = webauthn.verify_registration_response(
             credential=told,
             expected_challenge=ticket.digest,
             expected_rp_id=place.host,

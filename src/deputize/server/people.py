@@ -1,5 +1,6 @@
 """People and their passwords: enrolling, and the one check of a password that every door makes."""
 
+import base64
 import hashlib
 import unicodedata
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import ClassVar, Final, TypeVar, TypeVarTuple
 from anyio import CapacityLimiter, to_thread
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
+from argon2.low_level import ARGON2_VERSION
 
 from deputize.core.ports import Add, Append, Change, Env, Event, Record, Replace
 from deputize.core.rules import Fault, Refusal, Rule
@@ -102,7 +104,7 @@ class Hashing:
         self._at_once = CapacityLimiter(settings.hashing_at_once)
         self._room = settings.hashing_at_once + settings.hashing_queue
         self._inside = 0
-        self._nobodys = self._hasher.hash(b"")  # for logins that nobody has: they take as long as the others
+        self._nobodys = _nobodys(self._hasher)  # for logins that nobody has: they take as long as the others
 
     async def hashed(self, password: str) -> str:
         """The password as it is kept."""
@@ -133,6 +135,13 @@ class Hashing:
             return await to_thread.run_sync(work, *args, limiter=self._at_once)
         finally:
             self._inside -= 1
+
+
+def _nobodys(hasher: PasswordHasher) -> str:
+    """What reads like a password that this hasher kept, and is none; verifying it takes as long."""
+    salt, digest = (base64.b64encode(bytes(size)).decode().rstrip("=") for size in (hasher.salt_len, hasher.hash_len))
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v={ARGON2_VERSION}${costs}${salt}${digest}"
 
 
 def _normal(password: str) -> bytes:
