@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deputize.cli import person_verbs, status_verbs, try_verbs, vc
+from deputize.cli import client_verbs, person_verbs, status_verbs, try_verbs, vc
 from deputize.core.rules import Fault, Refusal
 
 if TYPE_CHECKING:
@@ -27,13 +27,10 @@ app = typer.Typer(
 keys_app = typer.Typer(help="The server's signing keys.", no_args_is_help=True)
 ask_app = typer.Typer(help="What waits for a person's answer.", no_args_is_help=True)
 db_app = typer.Typer(help="What the server keeps.", no_args_is_help=True)
-client_app = typer.Typer(help="The clients.", no_args_is_help=True)
-client_secret_app = typer.Typer(help="A client's secret.", no_args_is_help=True)
-client_app.add_typer(client_secret_app, name="secret")
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 PARTS: Final = {
     "keys": keys_app,
-    "client": client_app,
+    "client": client_verbs.app,
     "db": db_app,
     "ask": ask_app,
     "person": person_verbs.app,
@@ -198,78 +195,6 @@ def _say_keys(told: "Keys", *, as_json: bool) -> None:
         out.print(line, markup=False)
     for note in told.notes:
         err.print(note, markup=False)
-
-
-@client_secret_app.command("rotate")
-def client_secret_rotate(
-    client: Annotated[str, typer.Argument(help="The client_id.")],
-    overlap: Annotated[str, typer.Option(help="How long the secret before works on (0s: it ends now).")] = "24h",
-    config: ConfigFile = None,
-    dev: Dev = False,
-    as_json: AsJson = False,
-) -> None:
-    """Make a new secret and show it, this once; the one before works for a while beside it."""
-    from deputize.cli.client import rotate_secret, span
-
-    told = rotate_secret(config, client, span(overlap), dev=dev)
-    if as_json:
-        _say({"client_id": client, "client_secret": told.secret.reveal(), "before_until": told.before_until})
-    else:
-        out.print(told.secret.reveal(), markup=False)
-    err.print(f"It is shown this once. The secret before works for {overlap} longer.", markup=False)
-
-
-@client_app.command("lint")
-def client_lint(
-    what: Annotated[str, typer.Argument(help="The URL that is the client_id, or a file.", metavar="URL|FILE")],
-    at: Annotated[str, typer.Option(help="The URL that the file is for (default: its client_id).")] = "",
-    allow: Annotated[
-        list[str] | None, typer.Option(help="An origin inside that may be asked, such as https://app.lab.example:8443.")
-    ] = None,
-    ca_file: Annotated[str, typer.Option(help="A file of certificate authorities to trust beside the system's.")] = "",
-    as_json: AsJson = False,
-) -> None:
-    """Hold a client's own document against the draft. Exit code 1 where a server would refuse it."""
-    from deputize.cli.documents import lint
-
-    told = lint(what, at=at, allow=tuple(allow or ()), ca_file=ca_file)
-    if as_json:
-        _say(told.as_json())
-    for line in () if as_json else told.lines():
-        out.print(line, markup=False)
-    if not told.ok:
-        raise typer.Exit(1)
-
-
-@client_app.command("publish")
-def client_publish(
-    url: Annotated[str, typer.Argument(help="Where the document will lie: the client_id.")],
-    name: Annotated[str, typer.Option(help="What the client calls itself.")],
-    redirect_uri: Annotated[list[str] | None, typer.Option(help="Where answers may be sent; may be repeated.")] = None,
-    grant: Annotated[list[str] | None, typer.Option(help="A grant type; may be repeated.")] = None,
-    scope: Annotated[str, typer.Option(help="The scope that it will ask for.")] = "",
-    public: Annotated[bool, typer.Option("--public", help="It keeps no key: whoever says so is it.")] = False,
-    folder: Annotated[Path, typer.Option(help="What goes to the web; the key lies beside it.")] = Path("public"),
-    as_json: AsJson = False,
-) -> None:
-    """Write a client's own document, to be put on the web, and the key that goes with it."""
-    from deputize.cli.documents import Wanted, publish
-
-    wanted = Wanted(
-        url=url,
-        name=name,
-        redirect_uris=tuple(redirect_uri or ()),
-        grant_types=tuple(grant or ("authorization_code", "refresh_token")),
-        scope=scope,
-        public=public,
-    )
-    made = publish(wanted, folder)
-    if as_json:
-        _say({"document": str(made.document), "key": str(made.key) if made.key else None, "members": made.members})
-        return
-    out.print(f"{made.document}: put it at {url}, as application/json, without redirects", markup=False)
-    if made.key:
-        out.print(f"{made.key}: the client's key; keep it from everybody else", markup=False)
 
 
 @db_app.command("status")

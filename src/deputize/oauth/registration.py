@@ -67,7 +67,7 @@ async def register(request: Inbound, here: AuthorizationServer, env: Env) -> Jso
         secret = _secret_for(told, env)
         until = Instant(now + settings.unused_life)
         blank = Client(
-            key=env.random(128),
+            key=f"c-{env.random(128)}",  # so that none begins with a dash, or as another kind of id does
             expires_at=until,
             name="",
             auth_method="",
