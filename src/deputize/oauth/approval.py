@@ -8,6 +8,7 @@ from deputize.core.values import ClientId, Instant, Secret, Subject
 from deputize.oauth.authority import Authority
 from deputize.oauth.delegation import Actor
 
+GONE: Final = "access_denied"  # the error where a person, or what they allowed, is no more
 ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a name, not a secret)
 
 

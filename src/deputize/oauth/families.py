@@ -163,10 +163,11 @@ def rotated(family: Family, secret: str, settings: Settings, env: Env) -> tuple[
     """The family's next token: the change that makes it the live one, and its text. `secret` is what was held."""
     now = env.clock()
     fresh = env.random(256)
-    after = replace(family, sha256=_hash(fresh), idle_until=Instant(now + settings.idle))
-    if _is_live(family, secret):
-        after = replace(after, before=family.sha256, rotated_at=now)
     # By grace, the token before stays the one before: the answer that was lost is dead, and the grace does not grow.
+    before, since = (family.sha256, now) if _is_live(family, secret) else (family.before, family.rotated_at)
+    after = replace(
+        family, sha256=_hash(fresh), before=before, rotated_at=since, idle_until=Instant(now + settings.idle)
+    )
     return Replace(family, after), Secret(f"{PREFIX}{family.key}.{fresh}")
 
 
@@ -188,13 +189,13 @@ async def end(family: Family, why: str, env: Env) -> None:
     raise Fault("the family changed too often to be ended", retry=True)
 
 
-def approval_of(family: Family) -> Approval:
-    """What the family stands for. Its access tokens name it among their roots: when it ends, they end."""
+def approval_of(family: Family, authority: Authority, fresh: Secret, rotation: Replace) -> Approval:
+    """What comes of a family's token. Its access tokens name it among their roots: when it ends, they end."""
     return Approval(
         client=ClientId(family.client),
         subject=Subject(family.person) if family.person else None,
         actor=family.actor,
-        authority=family.authority.narrowed(until=family.lives_until),
+        authority=authority,
         standing=family.standing,
         allowed_at=family.allowed_at,
         auth_time=family.auth_time,
@@ -202,4 +203,6 @@ def approval_of(family: Family) -> Approval:
         amr=family.amr,
         openid=family.openid,
         roots=(*family.roots, family.root),
+        refresh_token=fresh,
+        once=(rotation,),
     )

@@ -8,7 +8,7 @@ from deputize.core.rules import Fault
 from deputize.core.values import Instant
 from deputize.core.wire import Inbound, JsonObject
 from deputize.oauth import families, newcomers, tokens
-from deputize.oauth.approval import Approval
+from deputize.oauth.approval import GONE, Approval
 from deputize.oauth.client_auth import authenticate
 from deputize.oauth.grants import ciba, refresh_token, transaction
 from deputize.oauth.login import AuthenticatedClient
@@ -28,7 +28,7 @@ async def token(request: Inbound, here: AuthorizationServer, env: Env) -> JsonOb
     for _ in range(TRIES):
         approval = await grant.approve(question, client, here.issuer, env)
         await newcomers.used(client.client, here.registration, env)
-        members = await _issue(approval, client, here, env)
+        members = await _issue(approval, client, here, env, gone=grant.gone)
         if members is not None:
             return members
         # Somebody else was faster with the same: the grant sees what has become of it, and decides anew.
@@ -57,7 +57,12 @@ async def transaction_authorization(request: Inbound, here: AuthorizationServer,
 
 
 async def _issue(
-    approval: Approval, client: AuthenticatedClient, here: AuthorizationServer, env: Env
+    approval: Approval,
+    client: AuthenticatedClient,
+    here: AuthorizationServer,
+    env: Env,
+    *,
+    gone: str = GONE,
 ) -> JsonObject | None:
     """What is issued; None where what it was issued for was used at the same time, and by another."""
     family = None
@@ -67,8 +72,8 @@ async def _issue(
     # After all that may refuse, and before anybody has it: what is used up, and what comes of it, in one write.
     changes = approval.once if family is None else (*approval.once, Add(family))
     if here.statuses is not None and here.statuses.settings.tokens:
-        return await _issue_told(approval, client, here, here.statuses, changes, env)
-    response = await tokens.issue(approval, client.client, client.key, here.issuer, here.tokens, env)
+        return await _issue_told(approval, client, here, here.statuses, changes, env, gone=gone)
+    response = await tokens.issue(approval, client.client, client.key, here.issuer, here.tokens, env, gone=gone)
     if changes and not await env.store.commit(*changes):
         return None
     return response.members
@@ -81,13 +86,15 @@ async def _issue_told(
     statuses: Statuses,
     changes: tuple[Change, ...],
     env: Env,
+    *,
+    gone: str,
 ) -> JsonObject | None:
     """The same for a token whose status is told in a list: its entry is in the same write."""
     under = approval.roots if approval.standing is None else (*approval.roots, approval.standing)
     for _ in range(TRIES):
         drawn = await statuses.draw(Instant(env.clock() + here.tokens.life), env, under=under)
         response = await tokens.issue(
-            approval, client.client, client.key, here.issuer, here.tokens, env, status=drawn.claim
+            approval, client.client, client.key, here.issuer, here.tokens, env, status=drawn.claim, gone=gone
         )
         if await env.store.commit(*changes, *drawn.changes):
             break

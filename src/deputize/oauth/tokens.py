@@ -14,7 +14,7 @@ from deputize.jose import jws, jwt
 from deputize.jose.algorithms import ALL
 from deputize.jose.keys import KeySet, PublicKey
 from deputize.oauth import standing as standings
-from deputize.oauth.approval import Approval
+from deputize.oauth.approval import GONE, Approval
 from deputize.oauth.authority import Authority
 from deputize.oauth.binding import BoundKey, of_certificate, thumbprint_in
 from deputize.oauth.client import Client, Person, Resource
@@ -99,14 +99,18 @@ async def issue(
     env: Env,
     *,
     status: JsonObject | None = None,
+    gone: str = GONE,
 ) -> TokenResponse:
     """Check what every token must pass, mint it, answer. Nothing is written: a token that nobody got is no state.
 
-    `status` says where the token's status stands, if it is told anywhere.
+    `status` says where the token's status stands, if it is told anywhere; `gone` is the error where a person, or what
+    they allowed, is no more.
     """
     now = env.clock()
     until = min(approval.authority.until, Instant(now + settings.life))
-    await check(approval, client, key, env)
+    check_bound(client, key)
+    await _check_alive(approval, client, env, gone=gone)
+    await _check_allowed(approval, client, env)
     claims: JsonObject = {
         "iss": issuer.text,
         "sub": approval.subject or client.key,
@@ -156,15 +160,6 @@ def _rests_on(approval: Approval) -> JsonObject:
     return {name: value for name, value in told.items() if value is not None}
 
 
-async def check(
-    approval: Approval, client: Client, key: BoundKey | None, env: Env, *, error: str = "access_denied"
-) -> None:
-    """What every token must pass. `error` is the code where a person, or what they allowed, is no more."""
-    check_bound(client, key)
-    await _check_alive(approval, client, env, error=error)
-    await _check_allowed(approval, client, env)
-
-
 def check_bound(client: Client, key: BoundKey | None) -> None:
     """Hold that the client shows its key, where it is to. Asked early too: before a yes is spent for nothing."""
     if client.dpop_bound and (key is None or key.jkt is None):
@@ -212,7 +207,7 @@ def _one_or_many(audience: frozenset[str]) -> str | list[str]:
     return names[0] if len(names) == 1 else names
 
 
-async def _check_alive(approval: Approval, client: Client, env: Env, *, error: str) -> None:
+async def _check_alive(approval: Approval, client: Client, env: Env, *, gone: str) -> None:
     """Hold that everybody and everything that a token would rest on is there, enabled and standing."""
     if client.disabled_at is not None:
         CLIENT_ENABLED.refuse("invalid_client")
@@ -226,11 +221,11 @@ async def _check_alive(approval: Approval, client: Client, env: Env, *, error: s
             ITS_OWN_NAME.refuse("unauthorized_client")
         return
     if person is None or person.disabled_at is not None:
-        PERSON_ENABLED.refuse(error)
+        PERSON_ENABLED.refuse(gone)
     if approval.standing is not None:
         standing = await env.store.read(standings.Standing, approval.standing)
         if standing is None or not standing.lets_live(approval.allowed_at or env.clock()):
-            STANDING_LIVE.refuse(error)
+            STANDING_LIVE.refuse(gone)
 
 
 async def _check_allowed(approval: Approval, client: Client, env: Env) -> None:

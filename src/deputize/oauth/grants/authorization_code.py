@@ -230,4 +230,4 @@ async def _scope_of(resources: Iterable[str], allowed: frozenset[str], env: Env)
     return allowed & frozenset(name for one in found if one is not None for name in one.scopes)
 
 
-GRANT = Grant(TYPE, parse, approve, public=True)
+GRANT = Grant(TYPE, parse, approve, public=True, gone="invalid_grant")

@@ -1,13 +1,12 @@
 """Refresh (RFC 6749, 6): rotation; a replay ends the family; what is issued may only narrow."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from deputize.core.ports import Env
-from deputize.core.rules import Fault
 from deputize.core.values import Issuer, Secret
 from deputize.core.wire import Form
-from deputize.oauth import families, tokens
+from deputize.oauth import families
 from deputize.oauth.approval import Approval
 from deputize.oauth.asked import OPENID, asked_scope
 from deputize.oauth.details import Detail, details
@@ -15,7 +14,6 @@ from deputize.oauth.grant import Grant
 from deputize.oauth.login import AuthenticatedClient
 
 TYPE: Final = "refresh_token"
-TRIES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +41,11 @@ def grant(settings: families.Settings) -> Grant:
     """The row, with its settings."""
 
     async def approve(request: Request, client: AuthenticatedClient, __: Issuer, env: Env) -> Approval:
-        for _ in range(TRIES):
-            family, secret = await families.hold(request.token.reveal(), client, settings, env)
-            whole = families.approval_of(family)
-            narrowed = whole.authority.narrowed(
-                audience=request.resources, scope=request.scope, details=request.details
-            )
-            approval = replace(whole, authority=narrowed)
-            # Before the token is spent: a refusal leaves it as it was.
-            await tokens.check(approval, client.client, client.key, env, error="invalid_grant")
-            change, fresh = families.rotated(family, secret, settings, env)
-            if await env.store.commit(change):
-                return replace(approval, refresh_token=fresh)
-            # Somebody else was faster with the same token: it is a used one now, and is judged as such.
-        raise Fault("the token was used too often at once", retry=True)
+        family, secret = await families.hold(request.token.reveal(), client, settings, env)
+        authority = family.authority.narrowed(
+            audience=request.resources, scope=request.scope, details=request.details, until=family.lives_until
+        )
+        rotation, fresh = families.rotated(family, secret, settings, env)
+        return families.approval_of(family, authority, fresh, rotation)
 
-    return Grant(TYPE, parse, approve, public=True)
+    return Grant(TYPE, parse, approve, public=True, gone="invalid_grant")
