@@ -36,6 +36,17 @@ def test_the_environment_has_the_last_word(tmp_path: Path, monkeypatch: pytest.M
     assert load(path).oauth.asking.interval == 7
 
 
+def test_the_environment_says_lists_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "DEPUTIZE_OAUTH__REGISTRATION__AUDIENCES"
+    path = a_file(tmp_path, '[server]\nissuer = "https://as.example"\n[oauth.registration]\nmode = "open"\n')
+    monkeypatch.setenv(name, '["https://api.example"]')
+    assert load(path).oauth.registration.audiences == ("https://api.example",)
+    assert load(path).oauth.registration.mode == "open"
+    monkeypatch.setenv(name, "[https://api.example")
+    with pytest.raises(Mistakes, match="audiences"):
+        load(path)
+
+
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     text = '[server]\nport = "many"\nprot = 1\n[oauth.tokens]\nlief = 3\n[nowhere]\nx = 1\n'
     with pytest.raises(Mistakes) as told:

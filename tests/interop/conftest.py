@@ -60,6 +60,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         "DEPUTIZE_SERVER__ISSUER": issuer,
         "DEPUTIZE_SERVER__PORT": str(port),
         "DEPUTIZE_SERVER__MANAGEMENT_PORT": str(management_port),
+        "DEPUTIZE_OAUTH__REGISTRATION__MODE": "open",
+        "DEPUTIZE_OAUTH__REGISTRATION__AUDIENCES": '["*"]',
     }
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

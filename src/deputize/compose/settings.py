@@ -1,5 +1,6 @@
 """One TOML file that mirrors the modules; every name also as `DEPUTIZE_SECTION__NAME`; all mistakes told at once."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,24 @@ class AdapterSettings:
     fetch: FetchSettings = FetchSettings()
 
 
+class _Environment(EnvSettingsSource):
+    """The environment, where lists are JSON at any depth: the source itself looks no deeper than at the sections."""
+
+    def __call__(self) -> dict[str, Any]:
+        return {name: _with_lists(value) for name, value in super().__call__().items()}
+
+
+def _with_lists(value: Any) -> Any:  # noqa: ANN401 (what the environment can say)
+    if isinstance(value, Mapping):
+        return {name: _with_lists(inner) for name, inner in value.items()}
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value  # no list, which whoever wants one says
+    return value
+
+
 class Settings(BaseSettings):
     """The whole tree. Unknown names are refused."""
 
@@ -121,8 +140,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment first, then what `load` hands over from the file: nothing else is read."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return env_settings, init_settings
+        del env_settings, dotenv_settings, file_secret_settings
+        return _Environment(settings_cls), init_settings
 
     @property
     def drafts_on(self) -> frozenset[str]:
