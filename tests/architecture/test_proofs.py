@@ -27,6 +27,7 @@ PROOFS = (
     Proof("VerifiedJwt", "jose.jwt", frozenset({"jose.jwt"})),
     Proof("VerifiedSdJwt", "vc.presented", frozenset({"vc.presented"})),
     Proof("VerifiedCredential", "vc.verify", frozenset({"vc.verify"})),
+    Proof("VerifiedAnswer", "vc.presentations", frozenset({"vc.presentations"})),
     Proof("BoundKey", "oauth.binding", frozenset({"oauth.dpop", "oauth.certificate"})),
     Proof("CheckedProof", "oauth.dpop", frozenset({"oauth.dpop"})),
     Proof("AuthenticatedClient", "oauth.login", frozenset({"oauth.login"}), "proven", frozenset({"oauth.client_auth"})),

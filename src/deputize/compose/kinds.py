@@ -26,6 +26,7 @@ from deputize.server.passkeys import Passkey
 from deputize.server.people import KnownBrowser, Password
 from deputize.server.session import Session
 from deputize.server.tickets import TicketUsed
+from deputize.vc.presentations import Wanted
 from deputize.vc.verify import NonceSpent
 
 KINDS: Final[tuple[type[Record], ...]] = (
@@ -35,6 +36,6 @@ KINDS: Final[tuple[type[Record], ...]] = (
     *(Registration, InitialToken, Quota),
     *(Ask, Turn, Standing, Notice, Event),
     *(Family, Revoked, AssertionSeen, ProofSeen, Presented, CallSpent, NonceSecret),
-    *(KeyRing, NonceSpent),
+    *(KeyRing, NonceSpent, Wanted),
     *(StatusList, StatusEntry, StatusTie),
 )

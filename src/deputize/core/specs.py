@@ -85,7 +85,7 @@ SPECS: tuple[Spec, ...] = (
         "OpenID4VP 1.0",
         "OpenID for Verifiable Presentations",
         Status.FINAL,
-        ("vc.dcql", "vc.matching"),
+        ("vc.dcql", "vc.matching", "vc.client_ids", "vc.requests", "vc.answers", "vc.presentations"),
     ),
     Spec("form-post", "OAuth 2.0 Form Post Response Mode", "Form Post", Status.FINAL, ("server.authorizing",)),
     Spec("jarm", "JARM", "JWT Secured Authorization Response Mode", Status.FINAL, ("oauth.authorize",)),

@@ -1,6 +1,8 @@
 """The holder's choice: which Disclosures go along, and the signature that binds them to one verifier."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from deputize.core.values import Instant
 from deputize.core.wire import JsonObject
@@ -11,6 +13,7 @@ from deputize.vc.presented import HEADER_MAX, Asked, Opened, holder_key, open_sd
 from deputize.vc.sdjwt import BYTES_MAX, SdJwt, digest, hash_of, outline, reveal
 
 _ERROR = "invalid_request"
+NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 def tree(text: str) -> Node:
@@ -44,10 +47,14 @@ def choose(text: str, show: Iterable[Path | str]) -> str:
     return SdJwt(opened.parts.jwt, chosen, "").text
 
 
-def binding_input(text: str, asked: Asked, *, alg: str, now: Instant) -> bytes:
-    """What a holder's key, wherever it is, signs to bind what is presented to a verifier (RFC 9901, 4.3)."""
+def binding_input(text: str, asked: Asked, *, alg: str, now: Instant, also: Mapping[str, object] = NOTHING) -> bytes:
+    """What a holder's key, wherever it is, signs to bind what is presented to a verifier (RFC 9901, 4.3).
+
+    `also` are further claims of the Key Binding JWT (the hashes of transaction data).
+    """
     payload = _claims(text)
     said = {
+        **also,
         "iat": now,
         "aud": asked.audience,
         "nonce": asked.nonce,
@@ -63,6 +70,7 @@ def present(
     asked: Asked | None = None,
     key: PrivateKey | None = None,
     now: Instant | None = None,
+    also: Mapping[str, object] = NOTHING,
 ) -> str:
     """What the holder of an SD-JWT sends to a verifier: what it chose, bound to what the verifier asked for.
 
@@ -76,7 +84,7 @@ def present(
         raise ValueError("to bind a presentation, the holder's key and the time are needed")
     if holder_key(_claims(chosen), key.alg.name, _ERROR).thumbprint != key.public().thumbprint:
         raise ValueError("the credential is bound to another key")
-    data = binding_input(chosen, asked, alg=key.alg.name, now=now)
+    data = binding_input(chosen, asked, alg=key.alg.name, now=now, also=also)
     return chosen + jws.compact(data, key.sign(data))
 
 

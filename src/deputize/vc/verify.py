@@ -197,11 +197,12 @@ def verify(text: str, policy: Policy, *, asked: Asked | None, now: Instant, hold
 
 
 async def averify(
-    text: str, policy: Policy, *, asked: Asked | None, env: Env, holder: bool = False
+    text: str, policy: Policy, *, asked: Asked | None, env: Env, holder: bool = False, spends: bool = True
 ) -> VerifiedCredential:
     """Verify a credential, and fetch for that what the policy allows: keys, types, a status. See `verify`.
 
-    The nonce of a presentation that is good is spent in the store: the same is not taken again.
+    The nonce of a presentation that is good is spent in the store: the same is not taken again. Where it is one of
+    several that answer one request, `spends` is False, and the caller sees to it that the request is answered once.
     """
     now = env.clock()
     opened = open_sd_jwt(text, asked, policy.error)
@@ -217,7 +218,7 @@ async def averify(
         if not isinstance(status, dict):
             STATUS_LOOKED_AT.refuse(policy.error)
         await _check_of(row.trusted, policy)(status, row.found.issuer, env)
-    if asked is not None:
+    if asked is not None and spends:
         key = digest(f"{asked.nonce} {asked.audience}", HASHES[DEFAULT_HASH])
         spent = NonceSpent(key=key, expires_at=Instant(now + asked.age_max + 2 * SKEW))
         if not await env.store.commit(Add(spent)):
