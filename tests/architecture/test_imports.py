@@ -35,6 +35,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "certificate",
         "nonces",
         "throttle",
+        "device",
         "reading",
         "client_document",
         "redirects",

@@ -23,6 +23,7 @@ SECRET_FIELDS = frozenset(
         "code",
         "code_verifier",
         "auth_req_id",
+        "device_code",
         "transaction_challenge",
         "transaction_authorization_id",
     }

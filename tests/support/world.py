@@ -28,8 +28,9 @@ from deputize.oauth import standing as standings
 from deputize.oauth.asking import Ask
 from deputize.oauth.client import Client, Person, Resource, SecretHash, Way, own_resource, secret_hash
 from deputize.oauth.client_auth import METHODS
+from deputize.oauth.device import Settings as DeviceSettings
 from deputize.oauth.grant import Grant
-from deputize.oauth.grants import GRANTS, ciba
+from deputize.oauth.grants import GRANTS, NO_DEVICES, ciba
 from deputize.oauth.registering import Settings as RegistrationSettings
 from deputize.oauth.requested import Settings as AuthorizeSettings
 from deputize.oauth.server import AuthorizationServer
@@ -351,6 +352,7 @@ async def a_world(
     ways: tuple[Way, ...] = (),
     fetch: Fetch | None = None,
     status: statuses.Settings | None = None,
+    device: DeviceSettings = NO_DEVICES,
     pages: Callable[[AuthorizationServer, Env], Asgi] | None = None,
 ) -> AsyncIterator[World]:
     """A world over a store in memory, or in the SQLite file at `path`."""
@@ -363,6 +365,7 @@ async def a_world(
         asks=asks,
         authorize=authorize,
         registration=registration,
+        device=device,
         drafts=drafts,
         statuses=None if status is None else statuses.Statuses(Issuer(issuer), status),
     )

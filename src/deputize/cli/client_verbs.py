@@ -7,9 +7,12 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
+from deputize.cli import device_verbs
+
 app = typer.Typer(help="The clients.", no_args_is_help=True)
 secret_app = typer.Typer(help="A client's secret.", no_args_is_help=True)
 app.add_typer(secret_app, name="secret")
+app.add_typer(device_verbs.app, name="device")
 
 out: Final = Console(highlight=False, soft_wrap=True)
 err: Final = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -15,10 +15,12 @@ from deputize.core.ports import Add, Change, Env, Record
 from deputize.core.wire import JsonObject
 from deputize.jose.keys import PrivateKey
 from deputize.oauth.client import OWN_SCOPES, Client, Person, Resource, SecretHash, secret_hash
+from deputize.oauth.device import DeviceClient
 from deputize.oauth.grants import (
     authorization_code,
     ciba,
     client_credentials,
+    device_code,
     refresh_token,
     token_exchange,
     transaction,
@@ -32,6 +34,7 @@ TOOLS: Final = "http://127.0.0.1:9430/mcp"
 READ: Final = "prescriptions:read"
 ORDER: Final = "prescriptions:order"
 PEOPLE: Final = (("alice", "Alice"), ("bob", "Bob"))
+DEVICE: Final = "demo-device"
 AGENTS: Final = ("pharmacy-bot", "delivery-bot")
 
 
@@ -192,7 +195,7 @@ async def _seed_tryable(env: Env, issuer: str, files: DevFiles, resource: str) -
 
 
 async def _seed_apps(env: Env, issuer: str, files: DevFiles, resource: str) -> None:
-    """Clients that people use in a browser: one on their own machine, and one that keeps a key."""
+    """Clients that people use in a browser: on their own machine, on a device without one, and one that keeps a key."""
     told = files.kept(
         "apps", {"issuer": issuer, "native": "demo-app", "web": {"client_id": "demo-web", "key": _new_key()}}
     )
@@ -204,6 +207,9 @@ async def _seed_apps(env: Env, issuer: str, files: DevFiles, resource: str) -> N
         "application_type": "native",
     }
     await _once(env, Client(key=told["native"], name="Demo app", auth_method=NONE, **common))
+    device = {**common, "grant_types": frozenset({device_code.TYPE, refresh_token.TYPE}), "redirect_uris": ()}
+    await _once(env, Client(key=DEVICE, name="Demo device", auth_method=NONE, **device))
+    await _once(env, DeviceClient(key=DEVICE, risk="to be tried on one's own machine", assessed_at=env.clock()))
     web = told["web"]
     jwks = _jwks(web["key"])
     await _once(env, Client(key=web["client_id"], name="Demo web", auth_method="private_key_jwt", jwks=jwks, **common))

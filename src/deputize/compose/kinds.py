@@ -9,6 +9,7 @@ from deputize.oauth.assertion import AssertionSeen
 from deputize.oauth.begun import Begun
 from deputize.oauth.caller import CallSpent
 from deputize.oauth.client import Client, Person, Resource
+from deputize.oauth.device import DeviceClient, DeviceRequest
 from deputize.oauth.dpop import ProofSeen
 from deputize.oauth.families import Family
 from deputize.oauth.grants.authorization_code import Code
@@ -31,7 +32,7 @@ from deputize.vc.verify import NonceSpent
 
 KINDS: Final[tuple[type[Record], ...]] = (
     *(Client, Resource, Person, Password, Session, Throttle),
-    *(Begun, Code),
+    *(Begun, Code, DeviceRequest, DeviceClient),
     *(Passkey, Authenticator, KnownBrowser, Invitation, TicketUsed),
     *(Registration, InitialToken, Quota),
     *(Ask, Turn, Standing, Notice, Event),

@@ -145,9 +145,10 @@ async def server_parts(settings: Settings) -> ServerParts:
     """The authorization server that the settings describe. `signer` wants to be watched for as long as it serves."""
     methods = _methods(settings)
     issuer = Issuer(settings.server.issuer)
+    devices = replace(settings.oauth.device, on=True) if settings.dev else settings.oauth.device
     here = AuthorizationServer(
         issuer=issuer,
-        grants=table(settings.oauth.refresh),
+        grants=table(settings.oauth.refresh, devices),
         methods=methods,
         ways=_ways(settings, methods),
         tokens=settings.oauth.tokens,
@@ -155,6 +156,7 @@ async def server_parts(settings: Settings) -> ServerParts:
         authorize=settings.oauth.authorize,
         refresh=settings.oauth.refresh,
         dpop=settings.oauth.dpop,
+        device=devices,
         registration=settings.oauth.registration,
         drafts=settings.drafts_on,
         statuses=Statuses(issuer, settings.oauth.status) if "status-list" in settings.drafts_on else None,

@@ -25,6 +25,7 @@ from deputize.core.values import Issuer, WebUrl
 from deputize.oauth.asking import Settings as AskSettings
 from deputize.oauth.certificate import Edge
 from deputize.oauth.clients.document import Settings as DocumentSettings
+from deputize.oauth.device import Settings as DeviceSettings
 from deputize.oauth.families import Settings as RefreshSettings
 from deputize.oauth.nonces import Settings as DpopSettings
 from deputize.oauth.registering import Settings as RegistrationSettings
@@ -86,6 +87,7 @@ class OAuthSettings:
     authorize: AuthorizeSettings = AuthorizeSettings()
     refresh: RefreshSettings = RefreshSettings()
     dpop: DpopSettings = DpopSettings()
+    device: DeviceSettings = DeviceSettings()
     status: StatusSettings = StatusSettings()
     registration: RegistrationSettings = RegistrationSettings()
 

@@ -217,17 +217,28 @@ def answered(
     return replace(ask, state=Answered(now, allowed, by, key, seen=seen), open_for="", open_by="")
 
 
-async def answer(ask: Ask, *, by: Subject, allow: bool, env: Env, via: str, seen: Authentication | None = None) -> Ask:
+async def answer(
+    ask: Ask,
+    *,
+    by: Subject,
+    allow: bool,
+    env: Env,
+    via: str,
+    seen: Authentication | None = None,
+    less: Authority | None = None,
+) -> Ask:
     """Answer, and note it: the answer, what stands from now on, and the event lie in one commit.
 
-    `seen` is how who answers was authenticated; without it, the answer itself is all that tells of them.
+    `seen` is how who answers was authenticated; without it, the answer itself is all that tells of them. `less` is what
+    is allowed where that is not all that is wanted.
 
     A poll may change the record between our reading and our writing, and so may an answer to another ask of the same
     client: then both are read again, until this answer is in or somebody else's is.
     """
     for _ in range(ANSWER_TRIES):
         now = env.clock()
-        after = answered(ask, by=by, allowed=ask.wanted if allow else None, now=now, seen=seen)
+        allowed = (less or ask.wanted) if allow else None
+        after = answered(ask, by=by, allowed=allowed, now=now, seen=seen)
         event = _event(ask, "ask_allowed" if allow else "ask_denied", now)
         changes: list[Change] = [Replace(ask, after), Append(replace(event, told={**event.told, "via": via}))]
         if allow:
@@ -236,7 +247,7 @@ async def answer(ask: Ask, *, by: Subject, allow: bool, env: Env, via: str, seen
             if standing is not None and standing.taken_back_at is not None:
                 standings.NOT_TAKEN_BACK.refuse("access_denied")
             known = await env.store.read(Client, client)
-            remembered = ask.wanted if ask.remember else None
+            remembered = allowed if ask.remember else None
             rests_on = known.rests_on if known else ""
             changes.append(standings.allowing(standing, by, client, remembered, now, rests_on=rests_on))
         if await env.store.commit(*changes):
@@ -248,6 +259,14 @@ async def answer(ask: Ask, *, by: Subject, allow: bool, env: Env, via: str, seen
 # --- collecting -----------------------------------------------------------------------------------------------------
 
 
+def looked(waiting: Waiting, now: Instant) -> tuple[Waiting, Refusal]:
+    """A poll before there is an answer: when the next one may be, and what is said to this one."""
+    if now < waiting.not_before:
+        slower = Seconds(waiting.interval + SLOWER)
+        return Waiting(Instant(now + slower), slower), Refusal("slow_down", SLOW_DOWN)
+    return Waiting(Instant(now + waiting.interval), waiting.interval), Refusal("authorization_pending", PENDING)
+
+
 def collected(ask: Ask, now: Instant) -> tuple[Ask, Approval | Refusal]:
     """One poll: what we remember of it, and what we say."""
     if isinstance(ask.state, Collected):
@@ -257,12 +276,9 @@ def collected(ask: Ask, now: Instant) -> tuple[Ask, Approval | Refusal]:
     match ask.state:
         case Answered(_, Authority(until=ends)) if now >= ends:  # an earlier yes that has run out since
             raise Refusal("expired_token", IN_TIME)
-        case Waiting(not_before, interval) if now < not_before:
-            slower = Seconds(interval + SLOWER)
-            return replace(ask, state=Waiting(Instant(now + slower), slower)), Refusal("slow_down", SLOW_DOWN)
-        case Waiting(_, interval):
-            after = replace(ask, state=Waiting(Instant(now + interval), interval))
-            return after, Refusal("authorization_pending", PENDING)
+        case Waiting() as waiting:
+            after, says = looked(waiting, now)
+            return replace(ask, state=after), says
         case Answered(_, None):
             raise Refusal("access_denied", DENIED)
         case Answered(at, Authority() as allowed, by, standing, earlier, seen):

@@ -11,6 +11,7 @@ from deputize.jose.algorithms import ALL
 from deputize.oauth import details, requested
 from deputize.oauth.client import OWN_SCOPES
 from deputize.oauth.clients import document
+from deputize.oauth.device import TYPE as _DEVICE_CODE
 from deputize.oauth.login import NONE
 from deputize.oauth.server import REGISTRATION_PATH, TOKEN_PATH, AuthorizationServer
 from deputize.oauth.statuses import PATH as STATUS
@@ -27,10 +28,12 @@ AUTHORIZATION: Final = "/authorize"
 PAR: Final = "/par"
 USERINFO: Final = "/userinfo"
 BACKCHANNEL: Final = "/backchannel"
+DEVICE_AUTHORIZATION: Final = "/device_authorization"
 TRANSACTION: Final = "/transaction"
 REGISTRATION: Final = REGISTRATION_PATH
 CODE: Final = "authorization_code"
 CIBA: Final = "urn:openid:params:grant-type:ciba"
+DEVICE_CODE: Final = _DEVICE_CODE
 
 
 def well_known(identifier: str, suffix: str) -> str:
@@ -70,6 +73,8 @@ def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset(
         told["backchannel_authentication_endpoint"] = at(BACKCHANNEL)
         told["backchannel_token_delivery_modes_supported"] = ["poll"]
         told["backchannel_user_code_parameter_supported"] = False
+    if any(grant.type == DEVICE_CODE for grant in here.grants):
+        told["device_authorization_endpoint"] = at(DEVICE_AUTHORIZATION)
     if has_code:
         told |= _of_authorization(here, at)
         if signing:
@@ -124,6 +129,7 @@ class ServerMetadata:
     introspection_endpoint: str | None = None
     revocation_endpoint: str | None = None
     backchannel_authentication_endpoint: str | None = None
+    device_authorization_endpoint: str | None = None
     transaction_authorization_endpoint: str | None = None
     authorization_response_iss_parameter_supported: bool = False
     client_id_metadata_document_supported: bool = False

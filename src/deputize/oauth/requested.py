@@ -123,7 +123,7 @@ async def read(form: Form, client: Client, where: Answering, issuer: Issuer, env
         BRIEF.refuse("invalid_request")
     told = form.get("authorization_details")
     wanted = () if told is None else details(told)
-    audience, scope = await _leads_to(form, client, has_details=bool(wanted), issuer=issuer.text, env=env)
+    audience, scope = await leads_to(form, client, has_details=bool(wanted), issuer=issuer.text, env=env)
     return Requested(
         client=client.key,
         destination=where.destination,
@@ -163,7 +163,7 @@ def _max_age(form: Form) -> Seconds | None:
 # --- where it leads, and how far ------------------------------------------------------------------------------------
 
 
-async def _leads_to(
+async def leads_to(
     form: Form, client: Client, *, has_details: bool, issuer: str, env: Env
 ) -> tuple[frozenset[str], frozenset[str]]:
     """The resources and the scope: what of them the client may have. A scope that is not known is left out."""

@@ -7,6 +7,7 @@ from deputize.core.rules import Rule
 from deputize.core.values import Issuer
 from deputize.oauth.asking import Settings as AskSettings
 from deputize.oauth.client import Way
+from deputize.oauth.device import Settings as DeviceSettings
 from deputize.oauth.families import Settings as RefreshSettings
 from deputize.oauth.grant import Grant
 from deputize.oauth.login import AuthenticatedClient, Method
@@ -40,6 +41,7 @@ class AuthorizationServer:
     refresh: RefreshSettings = RefreshSettings()
     dpop: DpopSettings = DpopSettings()
     registration: RegistrationSettings = RegistrationSettings()
+    device: DeviceSettings = DeviceSettings()
     drafts: frozenset[str] = field(default_factory=frozenset)
     statuses: Statuses | None = None
 

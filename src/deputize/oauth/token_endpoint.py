@@ -10,7 +10,7 @@ from deputize.core.wire import Inbound, JsonObject
 from deputize.oauth import families, newcomers, tokens
 from deputize.oauth.approval import GONE, Approval
 from deputize.oauth.client_auth import authenticate
-from deputize.oauth.grants import ciba, refresh_token, transaction
+from deputize.oauth.grants import ciba, device_code, refresh_token, transaction
 from deputize.oauth.login import AuthenticatedClient
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.statuses import Statuses
@@ -40,6 +40,13 @@ async def backchannel(request: Inbound, here: AuthorizationServer, env: Env) -> 
     form = request.form()
     client = await authenticate(request, form, here, env)
     return await ciba.begin(ciba.parse_begin(form), client, here.asks, env)
+
+
+async def device_authorization(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObject:
+    """POST /device_authorization (RFC 8628, 3.1)."""
+    form = request.form()
+    client = await authenticate(request, form, here, env)
+    return await device_code.begin(form, client, request.source, here.issuer, here.device, env)
 
 
 async def transaction_authorization(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObject:

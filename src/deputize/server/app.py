@@ -29,6 +29,7 @@ ENDPOINTS: Final[dict[str, Endpoint]] = {
     metadata.USERINFO: userinfo.userinfo,
     metadata.REGISTRATION: registration.register,
     metadata.BACKCHANNEL: token_endpoint.backchannel,
+    metadata.DEVICE_AUTHORIZATION: token_endpoint.device_authorization,
     metadata.TRANSACTION: token_endpoint.transaction_authorization,
 }
 _WITH_TOKEN: Final = frozenset({metadata.USERINFO})  # a token opens these, and no client's own authentication
@@ -60,13 +61,7 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
     `edge` says where clients' certificates come from; without one, nothing is believed to be one.
     """
     path = urlsplit(here.issuer.text).path
-    off = set() if "txn-challenge" in here.drafts else {metadata.TRANSACTION}
-    if not any(grant.type == metadata.CIBA for grant in here.grants):
-        off.add(metadata.BACKCHANNEL)
-    if not any(grant.type == metadata.CODE for grant in here.grants):
-        off |= {metadata.PAR, metadata.USERINFO}
-    if here.registration.mode == "off":
-        off.add(metadata.REGISTRATION)
+    off = _off(here)
     endpoints = {
         path + name: _Place(endpoint, here.issuer.at(name), STATUSES.get(name, {}), name)
         for name, endpoint in ENDPOINTS.items()
@@ -115,6 +110,20 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
             await http.send_out(http.refused(Refusal("invalid_request", http.FOUND)), send)
 
     return app
+
+
+def _off(here: AuthorizationServer) -> frozenset[str]:
+    """The endpoints that this server does not have: nothing that its tables hold leads to them."""
+    types = {grant.type for grant in here.grants}
+    there = {
+        metadata.TRANSACTION: "txn-challenge" in here.drafts,
+        metadata.BACKCHANNEL: metadata.CIBA in types,
+        metadata.DEVICE_AUTHORIZATION: metadata.DEVICE_CODE in types,
+        metadata.PAR: metadata.CODE in types,
+        metadata.USERINFO: metadata.CODE in types,
+        metadata.REGISTRATION: here.registration.mode != "off",
+    }
+    return frozenset(name for name, is_there in there.items() if not is_there)
 
 
 def _described(here: AuthorizationServer, env: Env) -> Callable[[], JsonObject]:

@@ -15,7 +15,6 @@ from deputize.core.wire import ONCE as SAID_ONCE
 from deputize.oauth import asking, authorize, begun, requested
 from deputize.oauth import standing as standings
 from deputize.oauth.authorize import Answer, Consent, SignIn, Step
-from deputize.oauth.client import Resource
 from deputize.oauth.redirects import Destination
 from deputize.oauth.server import AuthorizationServer
 from deputize.server import consent_view, http, refusals, session
@@ -115,14 +114,11 @@ class Authorizing:
 
     async def _asked(self, visitor: Visitor, consent: Consent, *, problem: str = "") -> Response:
         destination = consent.begun.requested.destination
-        remembered = consent.standing.allowed if consent.standing else ()
-        names = consent.ask.wanted.audience.union(*(once.audience for once in remembered))
-        found = [await self.env.store.read(Resource, name) for name in sorted(names)]
-        resources = {one.key: one for one in found if one is not None}
+        resources = await consent_view.resources_of(consent.ask, consent.standing, self.env)
         view = consent_view.consent_view(
             consent.ask,
             consent.client,
-            destination,
+            consent_view.by_redirect(consent.client, destination, consent.ask.page),
             tuple(resources[name] for name in sorted(consent.ask.wanted.audience) if name in resources),
             consent_view.before_of(consent.standing, resources),
             self.env.clock(),

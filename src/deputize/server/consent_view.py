@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from deputize.core.ports import Env
 from deputize.core.values import Instant
 from deputize.core.wire import Form
 from deputize.oauth import details as kinds
@@ -29,20 +30,36 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Who asks, as far as anybody has verified it, and what to beware of; whom the answer reaches; more `facts`.
+
+    `action` is where the person's answer is sent.
+    """
+
+    action: str
+    who: str
+    warning: str
+    goes_to: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentView:
     """A question of consent.
 
     `who` is what was verified: the host of the client's own document, else the host that the answer goes to, or that it
     stays here.
 
-    `calls_itself` is what the client says of itself, `before` what the person has allowed it already.
+    `calls_itself` is what the client says of itself, `before` what the person has allowed it already. `action` is where
+    the answer is sent.
     """
 
-    page: str
+    action: str
     who: str
     calls_itself: str
     how_known: str
     goes_to: str
+    facts: tuple[tuple[str, str], ...]
     wants: str
     place: str
     choices: tuple[Choice, ...]
@@ -60,8 +77,13 @@ class ConsentView:
         return any(choice.field for choice in self.choices)
 
 
+def by_redirect(client: Client, destination: Destination, page: str) -> Asker:
+    """Who asks through this browser, whose answer goes back through it."""
+    who, warning = _who(client, destination)
+    return Asker(action=f"/authorize/{page}", who=who, warning=warning, goes_to=destination.origin)
+
+
 def _who(client: Client, destination: Destination) -> tuple[str, str]:
-    """Who asks and whom the answer reaches, as far as anybody has verified; and what to beware of."""
     if client.document is not None:
         return client.name, _beware_of_document(client, destination)
     if not destination.is_on_this_machine:
@@ -113,7 +135,7 @@ def allowed(form: Form, wanted: Authority) -> Authority | None:
 def consent_view(
     ask: Ask,
     client: Client,
-    destination: Destination,
+    asker: Asker,
     resources: tuple[Resource, ...],
     before: Iterable[tuple[Authority, str]],
     now: Instant,
@@ -122,17 +144,17 @@ def consent_view(
     ticked: Authority | None = None,
 ) -> ConsentView:
     """Make the view. `before` is what was allowed, each with its words."""
-    who, warning = _who(client, destination)
     calls_itself = client.name if client.document is None else client.document.calls_itself or client.key
     wanted = ask.wanted
     names = " and ".join(visible(one.name) for one in resources if not one.own)
     length = minutes(max(0, wanted.until - ask.created_at))
     return ConsentView(
-        page=ask.page,
-        who=shown(who),
+        action=asker.action,
+        who=shown(asker.who),
         calls_itself=shown(calls_itself),
         how_known=shown(client.how_known),
-        goes_to=shown(destination.origin),
+        goes_to=shown(asker.goes_to),
+        facts=tuple((label, shown(said)) for label, said in asker.facts),
         wants="act for you" if wanted.details or wanted.scope - OWN_SCOPES.keys() else "know who you are",
         place=names,
         choices=_choices(wanted, resources, ticked or wanted),
@@ -142,9 +164,16 @@ def consent_view(
             for once, words in before
             if once.until > now
         ),
-        warning=warning,
+        warning=asker.warning,
         problem=problem,
     )
+
+
+async def resources_of(ask: Ask, standing: Standing | None, env: Env) -> dict[str, Resource]:
+    """The resources that are asked for, and those that were allowed before."""
+    names = ask.wanted.audience.union(*(once.audience for once in (standing.allowed if standing else ())))
+    found = [await env.store.read(Resource, name) for name in sorted(names)]
+    return {one.key: one for one in found if one is not None}
 
 
 def before_of(standing: Standing | None, resources_of: dict[str, Resource]) -> list[tuple[Authority, str]]:

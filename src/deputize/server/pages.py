@@ -12,7 +12,7 @@ from starlette.routing import Route
 from deputize.core.ports import Env, Record
 from deputize.core.rules import Fault, Refusal
 from deputize.core.values import ClientId
-from deputize.oauth import asking, metadata, statuses
+from deputize.oauth import asking, device, metadata, statuses
 from deputize.oauth import reading as readings
 from deputize.oauth import standing as standings
 from deputize.oauth.asking import Ask
@@ -22,6 +22,7 @@ from deputize.oauth.standing import Standing
 from deputize.server import http, refusals, session, views
 from deputize.server.account import Account, Stale
 from deputize.server.authorizing import Authorizing
+from deputize.server.device import Devices
 from deputize.server.entrance import Entrance
 from deputize.server.frame import Frame, SignedIn, SignedOut
 from deputize.server.passkeys import Place
@@ -87,8 +88,16 @@ def pages(here: AuthorizationServer, env: Env, settings: PageSettings = PageSett
         ("POST", "/account/sessions/end", own.end_session),
         ("GET", "/static/{name}", frame.asset),
     )
+    devices = Devices(frame, here)
+    of_devices = (
+        ("GET", device.PATH, devices.code_form),
+        ("POST", device.PATH, devices.take_up),
+        ("GET", device.PATH + "/{page}", devices.page),
+        ("POST", device.PATH + "/{page}", devices.answer),
+    )
+    more = of_devices if here.device.on else ()
     app = Starlette(
-        routes=[Route(frame.base + path, does, methods=[method]) for method, path, does in routes],
+        routes=[Route(frame.base + path, does, methods=[method]) for method, path, does in (*routes, *more)],
         exception_handlers={
             SignedOut: frame.signed_out,
             Stale: own.stale,
@@ -190,7 +199,13 @@ class Pages:
 
     async def ask(self, request: Request) -> Response:
         who = await self.frame.signed_in(request)
-        return await self._shown(await self._found(request, who), who)
+        ask = await self._found(request, who)
+        return self._elsewhere(ask) or await self._shown(ask, who)
+
+    def _elsewhere(self, ask: Ask) -> Response | None:
+        """What a device asks has a page of its own, which says what to beware of."""
+        waits = ask.door == device.TYPE and ask.is_waiting(self.env.clock())
+        return self.frame.to(f"{device.PATH}/{ask.page}") if waits else None
 
     async def ask_news(self, request: Request) -> Response:
         """What an open ask asks for every second: the time left, or what became of it meanwhile."""
@@ -210,6 +225,8 @@ class Pages:
         form = await self.frame.form(request)
         who = await self.frame.signed_in(request)
         ask = await self._found(request, who)
+        if (elsewhere := self._elsewhere(ask)) is not None:
+            return elsewhere
         says = form.get("answer")
         if says not in {"allow", "deny"}:
             raise HTTPException(400)

@@ -100,6 +100,12 @@ TAKEN_BACK: Final = RefusalView(
     link="/agents",
     link_says="Go to My agents",
 )
+MISMATCHED: Final = RefusalView(
+    status=403,
+    title="Nothing was allowed",
+    says="The link that brought you here belongs to another device than yours, and that device was turned away. If "
+    "somebody sent you the link, they may have wanted to act in your name.",
+)
 BAD_LINK: Final = RefusalView(
     status=403,
     title="This link opens nothing any more",

@@ -316,4 +316,7 @@ def agents_view(known: Iterable[Known], now: Instant) -> tuple[AgentView, ...]:
 # --- signing in ------------------------------------------------------------------------------------------------------
 
 # Where a sign-in may lead: each page of ours by its path, and nothing that a browser could read as another place.
-ONWARD: Final = re.compile(r"/(inbox|agents|account(/(passkey|code|password))?|(asks|authorize)/[A-Za-z0-9_-]{1,128})")
+ONWARD: Final = re.compile(
+    r"/(inbox|agents|account(/(passkey|code|password))?|(asks|authorize|device)/[A-Za-z0-9_-]{1,128}"
+    r"|device(\?user_code=[A-Z]{4}-[A-Z]{4})?)"
+)

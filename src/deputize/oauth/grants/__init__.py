@@ -2,19 +2,29 @@
 
 from typing import Final
 
-from deputize.oauth import families
+from deputize.oauth import device, families
 from deputize.oauth.grant import Grant
-from deputize.oauth.grants import authorization_code, ciba, client_credentials, refresh_token, token_exchange
+from deputize.oauth.grants import (
+    authorization_code,
+    ciba,
+    client_credentials,
+    device_code,
+    refresh_token,
+    token_exchange,
+)
+
+NO_DEVICES: Final = device.Settings()
 
 
-def table(refresh: families.Settings) -> tuple[Grant, ...]:
-    """All rows, each made with its settings."""
+def table(refresh: families.Settings, devices: device.Settings = NO_DEVICES) -> tuple[Grant, ...]:
+    """All rows, each made with its settings; that of devices where it is on."""
     return (
         authorization_code.GRANT,
         client_credentials.GRANT,
         ciba.GRANT,
         token_exchange.GRANT,
         refresh_token.grant(refresh),
+        *((device_code.GRANT,) if devices.on else ()),
     )
 
 
