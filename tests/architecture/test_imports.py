@@ -43,6 +43,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "requested",
         "registering",
         "newcomers",
+        "fapi2",
     ),
     "tables": ("grants", "client_auth", "clients", "server"),
     "doors": ("begun", "authorize", "token_endpoint", "token_status", "registration", "metadata", "caller", "userinfo"),

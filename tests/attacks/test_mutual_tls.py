@@ -29,6 +29,7 @@ from deputize.oauth.certificate import CLIENT_CERT, Edge
 from deputize.oauth.client import Client
 from deputize.oauth.client_auth import AUTHENTICATED, METHODS, SAME_CLIENT, mtls, with_certificates
 from deputize.oauth.client_auth.mtls import PINNED, SUBJECT
+from deputize.oauth.fapi2 import ALWAYS_BOUND, STRONG_CLIENT
 from deputize.oauth.grants import refresh_token, token_exchange
 from deputize.oauth.grants.token_exchange import KEY_SHOWN
 from deputize.oauth.tokens import BOUND, CERTIFIED
@@ -268,6 +269,18 @@ async def test_a_client_with_a_key_may_have_its_tokens_bound_to_its_certificate(
     await there.change(Client, BOT, certificate_bound=True)
     over(there, issue("anything", **TIMES))  # it authenticates by its key: any certificate will do
     assert "x5t#S256" in str(peek((await there.token())["access_token"], "")[1]["cnf"])
+
+
+@lets_through(ALWAYS_BOUND, STRONG_CLIENT)
+@stops(ALWAYS_BOUND)
+async def test_under_fapi_a_certificate_is_as_good_as_a_proof_and_none_of_both_is_refused(there: World) -> None:
+    remade(there, fapi2=True)
+    answer = await asks(there, CA_BOT, good())
+    assert peek(answer["access_token"], "")[1]["cnf"] == {"x5t#S256": thumbprint(good().der)}
+    missing = (400, "invalid_dpop_proof", ALWAYS_BOUND.says)
+    assert said(await there.token()) == missing  # the bot has a key, and its tokens are not bound to this certificate
+    await there.change(Client, BOT, certificate_bound=True)
+    assert (await there.token()).status == 200
 
 
 @stops(CERTIFIED, BOUND)

@@ -8,7 +8,16 @@ from deputize.adapters.stores import open_store
 from deputize.compose.kinds import KINDS
 from deputize.compose.parts import server_parts
 from deputize.compose.settings import Mistakes, load, origins
-from deputize.oauth import metadata
+from deputize.core.rules import Refusal
+from deputize.core.wire import Headers, Inbound, json_bytes
+from deputize.oauth import metadata, registration
+from deputize.oauth.registering import METHOD
+
+
+def a_registration(method: str) -> Inbound:
+    body = json_bytes({"redirect_uris": ["http://127.0.0.1/cb"], "token_endpoint_auth_method": method})
+    headers = Headers((("content-type", "application/json"),))
+    return Inbound(method="POST", url="http://127.0.0.1:9400/register", headers=headers, body=body)
 
 
 def a_file(tmp_path: Path, text: str) -> Path:
@@ -65,6 +74,10 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         ('[server]\nissuer = "https://as.example"\n[oauth.tokens]\nlife = 0', "oauth.tokens"),
         ('[server]\nissuer = "https://as.example"\n[drafts]\nnix = true', "drafts.nix: no such specification"),
         ('[oauth.registration]\nmode = "open"', "oauth.registration.audiences: name what"),
+        ('[oauth]\nprofile = "fapi1"', "oauth.profile"),
+        ('[oauth]\nprofile = "fapi2"\n[oauth.registration]\nmode = "open"', "oauth.registration.mode: with"),
+        ('[oauth]\nprofile = "fapi2"\n[keys]\nalg = "RS256"', "keys: with oauth.profile fapi2"),
+        ('[oauth]\nprofile = "fapi2"\n[keys]\nalso = ["ES384"]', "keys: with oauth.profile fapi2"),
         ('[oauth.registration]\nmode = "everybody"', "oauth.registration.mode"),
         ("[oauth.registration]\nper_source = 0", "oauth.registration.per_source: at least 1"),
     ],
@@ -171,6 +184,22 @@ async def test_clients_that_nobody_registered_are_let_in_by_name(
         assert [way.name for way in parts.here.ways] == ways
         told = metadata.of_server(parts.here)
         assert told.get("client_id_metadata_document_supported", False) is bool(ways)
+    finally:
+        await parts.env.store.close()
+
+
+async def test_one_setting_narrows_the_server_to_fapi2(tmp_path: Path) -> None:
+    text = '[oauth]\nprofile = "fapi2"\n[oauth.registration]\nmode = "approval"\naudiences = ["*"]\n'
+    kept = f'[store]\npath = "{tmp_path}/deputize.db"\n[keys]\npath = "{tmp_path}/keys.json"\n'
+    settings = load(a_file(tmp_path, f'[server]\nissuer = "http://127.0.0.1:9400"\n{kept}{text}'), dev=True)
+    parts = await server_parts(settings)
+    try:
+        told = metadata.of_server(parts.here)
+        assert told["require_pushed_authorization_requests"] is True
+        assert told["token_endpoint_auth_methods_supported"] == ["private_key_jwt"]
+        with pytest.raises(Refusal) as no:
+            await registration.register(a_registration("none"), parts.here, parts.env)
+        assert no.value.rule is METHOD
     finally:
         await parts.env.store.close()
 

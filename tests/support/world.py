@@ -347,6 +347,7 @@ async def a_world(
     tokens: TokenSettings = TokenSettings(),
     authorize: AuthorizeSettings = AuthorizeSettings(),
     registration: RegistrationSettings = RegistrationSettings(),
+    fapi2: bool = False,
     grants: tuple[Grant, ...] = GRANTS,
     drafts: frozenset[str] = frozenset({"txn-challenge"}),
     ways: tuple[Way, ...] = (),
@@ -366,6 +367,7 @@ async def a_world(
         authorize=authorize,
         registration=registration,
         device=device,
+        fapi2=fapi2,
         drafts=drafts,
         statuses=None if status is None else statuses.Statuses(Issuer(issuer), status),
     )

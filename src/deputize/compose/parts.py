@@ -24,6 +24,7 @@ from deputize.core.rules import Fault
 from deputize.core.values import Issuer
 from deputize.core.wire import JsonObject
 from deputize.jose.x509 import Roots, pem_ders
+from deputize.oauth import fapi2
 from deputize.oauth.certificate import Edge
 from deputize.oauth.client import EVERY, Way, own_resource
 from deputize.oauth.client_auth import METHODS, with_certificates
@@ -117,7 +118,9 @@ def _ways(settings: Settings, methods: tuple[Method, ...]) -> tuple[Way, ...]:
         documents = replace(documents, audiences=(EVERY,))
     if not documents.audiences or "client-id-metadata-document" not in settings.drafts_on:
         return ()
-    return (document.way(documents, frozenset(name for method in methods for name in method.names)),)
+    strong = settings.oauth.profile == "fapi2"
+    names = fapi2.names_of(methods) if strong else (name for method in methods for name in method.names)
+    return (document.way(documents, frozenset(names)),)
 
 
 def takes_certificates(settings: Settings) -> bool:
@@ -158,6 +161,7 @@ async def server_parts(settings: Settings) -> ServerParts:
         dpop=settings.oauth.dpop,
         device=devices,
         registration=settings.oauth.registration,
+        fapi2=settings.oauth.profile == "fapi2",
         drafts=settings.drafts_on,
         statuses=Statuses(issuer, settings.oauth.status) if "status-list" in settings.drafts_on else None,
     )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 from pydantic_settings import (
@@ -22,6 +22,7 @@ from deputize.compose.keys import mistakes as mistakes_of_keys
 from deputize.core.rules import Fault
 from deputize.core.specs import SPECS
 from deputize.core.values import Issuer, WebUrl
+from deputize.oauth import fapi2
 from deputize.oauth.asking import Settings as AskSettings
 from deputize.oauth.certificate import Edge
 from deputize.oauth.clients.document import Settings as DocumentSettings
@@ -79,8 +80,12 @@ class ClientsSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OAuthSettings:
-    """The settings of the modules of `oauth`."""
+    """The settings of the modules of `oauth`.
 
+    `profile` is what the issuer keeps to: "fapi2" narrows it to FAPI 2.0 (docs/fapi2.md).
+    """
+
+    profile: Literal["oauth21", "fapi2"] = "oauth21"
     clients: ClientsSettings = ClientsSettings()
     tokens: TokenSettings = TokenSettings()
     asking: AskSettings = AskSettings()
@@ -205,13 +210,12 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield f"server.proxies: {problem}"
     yield from mistakes_of_keys(settings.keys, settings.oauth.tokens.life)
     yield from _mistakes_of_fetch(settings)
-    documents, registration = settings.oauth.clients.document, settings.oauth.registration
-    if registration.mode != "off" and not registration.audiences:
-        yield "oauth.registration.audiences: name what clients that register themselves may lead to"
+    yield from _mistakes_of_profile(settings)
     names = {spec.name for spec in SPECS}
     for name in settings.drafts:
         if name not in names:
             yield f"drafts.{name}: no such specification (`deputize specs` lists them)"
+    documents, registration = settings.oauth.clients.document, settings.oauth.registration
     for name, value, least in (
         ("oauth.tokens.life", settings.oauth.tokens.life, 1),
         ("oauth.asking.life", settings.oauth.asking.life, 1),
@@ -230,6 +234,18 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     ):
         if value < least:
             yield f"{name}: at least {least}"
+
+
+def _mistakes_of_profile(settings: Settings) -> Iterator[str]:
+    registration = settings.oauth.registration
+    if registration.mode != "off" and not registration.audiences:
+        yield "oauth.registration.audiences: name what clients that register themselves may lead to"
+    if settings.oauth.profile == "fapi2":
+        if registration.mode == "open":
+            yield "oauth.registration.mode: with oauth.profile fapi2, nobody registers whom nobody knows"
+        for alg in (settings.keys.alg, *settings.keys.also):
+            if alg not in fapi2.ALGS:
+                yield f"keys: with oauth.profile fapi2 nothing is signed with {alg}: {', '.join(sorted(fapi2.ALGS))}"
 
 
 def _mistakes_of_fetch(settings: Settings) -> Iterator[str]:

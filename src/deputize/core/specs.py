@@ -102,6 +102,20 @@ SPECS: tuple[Spec, ...] = (
         ("vc.dcql", "vc.matching", "vc.client_ids", "vc.requests", "vc.answers", "vc.presentations"),
     ),
     Spec("form-post", "OAuth 2.0 Form Post Response Mode", "Form Post", Status.FINAL, ("server.authorizing",)),
+    Spec(
+        "fapi2",
+        "FAPI 2.0 Security Profile",
+        "FAPI 2.0, the server's part",
+        Status.FINAL,
+        ("oauth.fapi2", "oauth.server"),
+    ),
+    Spec(
+        "fapi2-message-signing",
+        "FAPI 2.0 Message Signing",
+        "Signed requests, answers and introspection",
+        Status.FINAL,
+        ("oauth.request_object", "oauth.authorize", "oauth.token_status"),
+    ),
     Spec("jarm", "JARM", "JWT Secured Authorization Response Mode", Status.FINAL, ("oauth.authorize",)),
     Spec(
         "ciba",

@@ -115,7 +115,7 @@ async def begin(
     try:
         if doubled:
             requested.ONCE.refuse("invalid_request", parameters=sorted(doubled)[:5])
-        if here.authorize.pushed_only or client.pushes:
+        if here.pushed_only or client.pushes:
             PUSHED_ONLY.refuse("invalid_request")
         asked = await requested.read(form, client, to, here.issuer, env)
     except Refusal as refusal:

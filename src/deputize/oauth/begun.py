@@ -8,7 +8,7 @@ from deputize.core.ports import Add, Env, Record, Replace
 from deputize.core.rules import Fault, Rule
 from deputize.core.values import Instant
 from deputize.core.wire import Form, Inbound, JsonObject
-from deputize.oauth import clients, redirects, request_object, requested
+from deputize.oauth import clients, fapi2, redirects, request_object, requested
 from deputize.oauth.asked import OPENID
 from deputize.oauth.authentication import Needed
 from deputize.oauth.client import Client
@@ -85,6 +85,8 @@ async def push(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObj
     if "request_uri" in form:
         NO_REFERENCE.refuse("invalid_request")
     form = unsealed(form, client.client, here, env)
+    if here.fapi2:
+        fapi2.hold_redirect(form)
     asked = await requested.read(form, client.client, where(form, client.client), here.issuer, env)
     shown = client.key.jkt if client.key else None
     if asked.dpop_jkt is not None and shown is not None and asked.dpop_jkt != shown:
@@ -101,7 +103,7 @@ def unsealed(form: Form, client: Client, here: AuthorizationServer, env: Env) ->
     """What is asked: in a request object, if there is one, and then nothing beside it."""
     compact = form.get("request")
     if compact is not None:
-        return request_object.opened(compact, client, here.issuer, env.clock())
+        return request_object.opened(compact, client, here.issuer, env.clock(), fapi=here.fapi2)
     if here.authorize.signed_only or client.signs:
         SIGNED_ONLY.refuse("invalid_request")
     return form

@@ -79,6 +79,7 @@ class Family(Record):
     openid: bool = False
     jkt: str | None = None
     roots: tuple[str, ...] = ()
+    rotates: bool = True
 
     @property
     def root(self) -> str:
@@ -90,8 +91,13 @@ def _hash(secret: str) -> str:
     return b64u(hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest())
 
 
-def begin(approval: Approval, jkt: str | None, settings: Settings, env: Env) -> tuple[Family, Secret]:
-    """A family for this approval, to be added before its first token goes out."""
+def begin(
+    approval: Approval, jkt: str | None, settings: Settings, env: Env, *, rotates: bool = True
+) -> tuple[Family, Secret]:
+    """A family for this approval, to be added before its first token goes out.
+
+    Where it does not rotate, its one token is good until it ends: for clients that prove who they are (FAPI 2.0).
+    """
     now = env.clock()
     secret, name = env.random(256), env.random(128)
     authority = approval.whole or approval.authority
@@ -115,6 +121,7 @@ def begin(approval: Approval, jkt: str | None, settings: Settings, env: Env) -> 
         openid=approval.openid,
         jkt=jkt,
         roots=approval.roots,
+        rotates=rotates,
     )
     return family, Secret(f"{PREFIX}{name}.{secret}")
 
@@ -162,6 +169,9 @@ def _is_live(family: Family, secret: str) -> bool:
 def rotated(family: Family, secret: str, settings: Settings, env: Env) -> tuple[Replace, Secret]:
     """The family's next token: the change that makes it the live one, and its text. `secret` is what was held."""
     now = env.clock()
+    if not family.rotates:
+        used = replace(family, idle_until=Instant(now + settings.idle))
+        return Replace(family, used), Secret(f"{PREFIX}{family.key}.{secret}")
     fresh = env.random(256)
     # By grace, the token before stays the one before: the answer that was lost is dead, and the grace does not grow.
     before, since = (family.sha256, now) if _is_live(family, secret) else (family.before, family.rotated_at)

@@ -47,8 +47,8 @@ def well_known(identifier: str, suffix: str) -> str:
 def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset()) -> JsonObject:
     """What this server says of itself: only what its tables hold. `signing` are the algorithms of its keys."""
     at = here.issuer.at
-    methods = [name for method in here.methods for name in method.names]
-    algs = sorted(ALL)
+    methods = list(here.method_names)
+    algs = sorted(here.algs)
     has_ciba = any(grant.type == CIBA for grant in here.grants)
     has_code = any(grant.type == CODE for grant in here.grants)
     told: JsonObject = {
@@ -101,13 +101,13 @@ def _of_authorization(here: AuthorizationServer, at: Callable[[str], str]) -> Js
         "response_modes_supported": list(requested.MODES),
         "prompt_values_supported": sorted(requested.PROMPTS),
         "pushed_authorization_request_endpoint": at(PAR),
-        "require_pushed_authorization_requests": here.authorize.pushed_only,
+        "require_pushed_authorization_requests": here.pushed_only,
         "userinfo_endpoint": at(USERINFO),
         "scopes_supported": sorted(OWN_SCOPES),
         "claims_supported": ["acr", "amr", "aud", "auth_time", "exp", "iat", "iss", "name", "nonce", "sub"],
         "claims_parameter_supported": False,
         "request_parameter_supported": True,
-        "request_object_signing_alg_values_supported": sorted(ALL),
+        "request_object_signing_alg_values_supported": sorted(here.algs),
         "require_signed_request_object": here.authorize.signed_only,
         "request_uri_parameter_supported": False,  # none but those that we gave out ourselves (RFC 9126, 5)
     }

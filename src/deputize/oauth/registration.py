@@ -107,7 +107,7 @@ async def _offer(here: AuthorizationServer, env: Env) -> Offer:
     settings = here.registration
     return Offer(
         grant_types=frozenset(grant.type for grant in here.grants) & frozenset(settings.grant_types),
-        methods=frozenset(name for one in here.methods for name in one.names) & frozenset(settings.methods),
+        methods=frozenset(here.method_names) & frozenset(settings.methods),
         resources=await resources_named(settings.audiences, env),
         signs_with=env.signer.active()[1],
     )

@@ -8,7 +8,8 @@ from deputize.core.values import Instant, Issuer, Seconds
 from deputize.core.wire import FIELD_BYTES_MAX, REPEATABLE, Form, json_bytes
 from deputize.jose import jwt
 from deputize.jose.algorithms import ALL
-from deputize.jose.jwt import Sole
+from deputize.jose.jwt import Among, Sole
+from deputize.oauth import fapi2
 from deputize.oauth.client import Client
 
 TYP: Final = "oauth-authz-req+jwt"
@@ -24,24 +25,32 @@ NO_ASSERTION = Rule(
     "RFC 9101", "10.8", "The sub of a request object is not its client: else it were an assertion, too."
 )
 RECENT = Rule("FAPI 2.0 Message Signing", "5.3.1", "The nbf of a request object is at most an hour ago.")
+SHORT = Rule("FAPI 2.0 Message Signing", "5.3.1", "The exp of a request object is at most an hour after its nbf.")
 PARAMETERS = Rule(
     "RFC 9101", "4", "The parameters in a request object are texts and numbers, or what is JSON by itself."
 )
 
 
-def opened(compact: str, client: Client, issuer: Issuer, now: Instant) -> Form:
-    """The parameters of a good request object of this client, and no others."""
+def opened(compact: str, client: Client, issuer: Issuer, now: Instant, *, fapi: bool = False) -> Form:
+    """The parameters of a good request object of this client, and no others.
+
+    `fapi` holds it against FAPI 2.0 Message Signing, which wants `nbf`, and lets others stand beside us in `aud`.
+    """
+    if fapi:
+        fapi2.hold_alg(compact, error=ERROR)
+    needed = {"iss", "aud", "exp", "client_id"}
     expected = jwt.Expectation(
         typ=TYPS,
         algs=ALL,
         issuer=client.key,
-        audience=Sole(issuer.text),
+        audience=Among(issuer.text) if fapi else Sole(issuer.text),
         lifetime_max=LIFE_MAX,
         age_max=Seconds(LIFE_MAX + jwt.SKEW),
-        needs=frozenset({"iss", "aud", "exp", "client_id"}),
+        needs=frozenset({*needed, "nbf"} if fapi else needed),
         error=ERROR,
     )
-    claims = jwt.verify(compact, client.keys, expected, now).claims
+    verified = jwt.verify(compact, client.keys, expected, now)
+    claims = verified.claims
     if claims["client_id"] != client.key:
         ITS_CLIENT.refuse(ERROR)
     if "request" in claims or "request_uri" in claims:
@@ -51,6 +60,8 @@ def opened(compact: str, client: Client, issuer: Issuer, now: Instant) -> Form:
     begun = claims.get("nbf")
     if isinstance(begun, int | float) and begun < now - LIFE_MAX - jwt.SKEW:
         RECENT.refuse(ERROR, nbf=begun)
+    if fapi and verified.instant("exp") > verified.instant("nbf") + LIFE_MAX:
+        SHORT.refuse(ERROR, nbf=begun)
     return Form({name: told for name, value in _told(claims) if (told := tuple(filter(None, value)))})
 
 

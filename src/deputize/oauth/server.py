@@ -5,6 +5,8 @@ from typing import Final
 
 from deputize.core.rules import Rule
 from deputize.core.values import Issuer
+from deputize.jose.algorithms import ALL
+from deputize.oauth import fapi2
 from deputize.oauth.asking import Settings as AskSettings
 from deputize.oauth.client import Way
 from deputize.oauth.device import Settings as DeviceSettings
@@ -28,7 +30,7 @@ GRANT_REGISTERED = Rule("RFC 6749", "5.2", "The client is registered for the gra
 class AuthorizationServer:
     """One issuer. Nothing but this value knows which one a request is for.
 
-    `ways` are how clients are known beside those that were registered.
+    `ways` are how clients are known beside those that were registered. `fapi2` says that it keeps to FAPI 2.0.
     """
 
     issuer: Issuer
@@ -44,6 +46,22 @@ class AuthorizationServer:
     device: DeviceSettings = DeviceSettings()
     drafts: frozenset[str] = field(default_factory=frozenset)
     statuses: Statuses | None = None
+    fapi2: bool = False
+
+    @property
+    def method_names(self) -> tuple[str, ...]:
+        """The methods that clients can authenticate with here."""
+        return fapi2.names_of(self.methods) if self.fapi2 else tuple(name for one in self.methods for name in one.names)
+
+    @property
+    def algs(self) -> frozenset[str]:
+        """The algorithms that clients can sign with here."""
+        return ALL & fapi2.ALGS if self.fapi2 else ALL
+
+    @property
+    def pushed_only(self) -> bool:
+        """Whether each authorization request is pushed."""
+        return self.authorize.pushed_only or self.fapi2
 
     def grant_for(self, grant_type: str, client: AuthenticatedClient) -> Grant:
         """The grant that the client asks for and is registered for."""

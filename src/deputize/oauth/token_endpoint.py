@@ -7,7 +7,7 @@ from deputize.core.ports import Add, Change, Env
 from deputize.core.rules import Fault
 from deputize.core.values import Instant
 from deputize.core.wire import Inbound, JsonObject
-from deputize.oauth import families, newcomers, tokens
+from deputize.oauth import families, fapi2, newcomers, tokens
 from deputize.oauth.approval import GONE, Approval
 from deputize.oauth.client_auth import authenticate
 from deputize.oauth.grants import ciba, device_code, refresh_token, transaction
@@ -24,7 +24,7 @@ async def token(request: Inbound, here: AuthorizationServer, env: Env) -> JsonOb
     client = await authenticate(request, form, here, env)
     grant = here.grant_for(form.one("grant_type"), client)
     question = grant.parse(form)
-    tokens.check_bound(client.client, client.key)
+    _hold_bound(client, here)
     for _ in range(TRIES):
         approval = await grant.approve(question, client, here.issuer, env)
         await newcomers.used(client.client, here.registration, env)
@@ -56,11 +56,18 @@ async def transaction_authorization(request: Inbound, here: AuthorizationServer,
     question = transaction.parse(form)
     if isinstance(question, transaction.Begin):
         return await transaction.begin(question, client, here.issuer, here.asks, env)
-    tokens.check_bound(client.client, client.key)
+    _hold_bound(client, here)
     members = await _issue(await transaction.collect(question, client, env), client, here, env)
     if members is None:
         raise Fault("there is a family of this name already")
     return members
+
+
+def _hold_bound(client: AuthenticatedClient, here: AuthorizationServer) -> None:
+    """Asked before a yes, or a code, is spent for nothing."""
+    tokens.check_bound(client.client, client.key)
+    if here.fapi2:
+        fapi2.hold_bound(client.key)
 
 
 async def _issue(
@@ -74,7 +81,8 @@ async def _issue(
     """What is issued; None where what it was issued for was used at the same time, and by another."""
     family = None
     if approval.refreshable and refresh_token.TYPE in client.client.grant_types:
-        family, first = families.begin(approval, client.key.jkt if client.key else None, here.refresh, env)
+        jkt = client.key.jkt if client.key else None
+        family, first = families.begin(approval, jkt, here.refresh, env, rotates=not here.fapi2)
         approval = replace(approval, refresh_token=first, roots=(*approval.roots, family.root))
     # After all that may refuse, and before anybody has it: what is used up, and what comes of it, in one write.
     changes = approval.once if family is None else (*approval.once, Add(family))

@@ -3,7 +3,7 @@
 from deputize.core.ports import Env
 from deputize.core.rules import Refusal, Rule
 from deputize.core.wire import Inbound, JsonObject
-from deputize.oauth import caller, dpop, nonces, tokens
+from deputize.oauth import caller, dpop, fapi2, nonces, tokens
 from deputize.oauth.asked import OPENID
 from deputize.oauth.client import Person
 from deputize.oauth.server import AuthorizationServer
@@ -18,6 +18,8 @@ async def userinfo(request: Inbound, here: AuthorizationServer, env: Env) -> Jso
     shown = caller.credentials(request.headers)
     if shown is None:
         raise Refusal("missing_token", caller.TOKEN_NEEDED)
+    if here.fapi2:
+        fapi2.hold_proofs(request.headers)
     expected = caller.access_token(issuer=here.issuer.text, audience=here.issuer.text)
     told, once = caller.check(
         shown,

@@ -6,7 +6,7 @@ from deputize.core.ports import Add, Append, Env
 from deputize.core.rules import Rule
 from deputize.core.wire import Form, Inbound
 from deputize.jose.x509 import Roots
-from deputize.oauth import assertion, certificate, clients, dpop, nonces
+from deputize.oauth import assertion, certificate, clients, dpop, fapi2, nonces
 from deputize.oauth.binding import BoundKey
 from deputize.oauth.client import Client, SecretHash
 from deputize.oauth.client_auth import mtls, private_key_jwt, public, secret
@@ -42,6 +42,9 @@ async def authenticate(request: Inbound, form: Form, here: AuthorizationServer, 
     if not used:
         AUTHENTICATED.refuse("invalid_client")
     method, claim = used[0]
+    if here.fapi2:
+        fapi2.hold_method(method)
+        fapi2.hold_authentication(form, request.headers, here.issuer)
     if form.get("client_id") not in {None, claim.client_id}:
         SAME_CLIENT.refuse("invalid_client")
     client = await clients.find(claim.client_id, here.ways, env)
