@@ -30,6 +30,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "challenge",
         "standing",
         "statuses",
+        "mandates",
         "families",
         "client_secret",
         "certificate",

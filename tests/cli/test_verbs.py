@@ -25,7 +25,11 @@ def test_help_lists_the_verbs() -> None:
 def test_specs_are_told_to_machines_too() -> None:
     told = json.loads(runner.invoke(app, ["specs", "--json"]).output)
     assert [row["name"] for row in told] == [spec.name for spec in SPECS]
-    assert {row["name"] for row in told if not row["on_by_default"]} == {"txn-challenge", "call-bound"}
+    assert {row["name"] for row in told if not row["on_by_default"]} == {
+        "txn-challenge",
+        "agent-mandate",
+        "call-bound",
+    }
 
 
 def test_config_show_prints_what_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

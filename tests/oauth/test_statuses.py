@@ -157,6 +157,23 @@ async def test_all_that_rests_on_what_ends_is_told_of_in_the_same_commit(world: 
     assert (await entry(world, other)).at(None) == 0
 
 
+async def test_where_nothing_has_an_entry_nobody_looks_for_one(world: World) -> None:
+    """What ends is committed, and that is all: no list is looked into on behalf of those who never had any."""
+    looked: list[str] = []
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            looked.append(name)
+            return getattr(world.store, name)
+
+    env = replace(world.env, store=Watched())
+    assert await statuses.commit(mark("family", world), env, ends="family", claims={"sub": "alice"})
+    assert looked == ["read", "commit", "read"]
+    await drawn(of(), world, under=("another",))
+    assert await statuses.commit(mark("another", world), env, ends="another")
+    assert "select" in looked
+
+
 async def test_where_the_condition_fails_nothing_is_told(world: World) -> None:
     got = await drawn(of(), world, under=("family",))
     await world.add(mark("family", world)[0].record)

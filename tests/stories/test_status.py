@@ -1,37 +1,17 @@
 """A token is revoked, and an API that never asks the server refuses it a few seconds later."""
 
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 import httpx2
 
-from deputize.core.rules import Fault
-from deputize.core.wire import Call, Headers, Reply
 from deputize.oauth.statuses import Settings
 from deputize.resource import Caller, Guard
 from deputize.resource.asgi import Receive, Scope, Send
 from tests.support.cast import BOT, PHARMACY, READ
-from tests.support.world import World, a_world
+from tests.support.reach import Reach
+from tests.support.world import a_world
 
 TTL = 10
-
-
-class Reach:
-    """What the pharmacy's API reaches of the server: and a list of what it asked there."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.asked: list[str] = []
-        self.is_down = False
-
-    async def __call__(self, call: Call) -> Reply:
-        if self.is_down:
-            raise Fault("out of reach", retry=True)
-        self.asked.append(f"{call.method} {urlsplit(call.url).path.rpartition('/')[0] or urlsplit(call.url).path}")
-        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=self.world.app)) as client:
-            told = await client.request(call.method, call.url, headers=list(call.headers), content=call.body)
-        headers = Headers(tuple((name.lower(), value) for name, value in told.headers.multi_items()))
-        return Reply(status=told.status_code, headers=headers, body=told.content)
 
 
 async def prescriptions(scope: Scope, receive: Receive, send: Send) -> None:

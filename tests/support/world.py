@@ -31,12 +31,15 @@ from deputize.oauth.client_auth import METHODS
 from deputize.oauth.device import Settings as DeviceSettings
 from deputize.oauth.grant import Grant
 from deputize.oauth.grants import GRANTS, NO_DEVICES, ciba
+from deputize.oauth.mandates import Mandates
+from deputize.oauth.mandates import Settings as MandateSettings
 from deputize.oauth.registering import Settings as RegistrationSettings
 from deputize.oauth.requested import Settings as AuthorizeSettings
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.tokens import Settings as TokenSettings
 from deputize.server.app import protocol_app
 from deputize.server.http import Asgi
+from deputize.server.mandates import mint
 from tests.support.asgi import Answer, request
 from tests.support.cast import (
     BASIC,
@@ -354,6 +357,7 @@ async def a_world(
     fetch: Fetch | None = None,
     status: statuses.Settings | None = None,
     device: DeviceSettings = NO_DEVICES,
+    mandates: MandateSettings | None = None,
     pages: Callable[[AuthorizationServer, Env], Asgi] | None = None,
 ) -> AsyncIterator[World]:
     """A world over a store in memory, or in the SQLite file at `path`."""
@@ -370,6 +374,7 @@ async def a_world(
         fapi2=fapi2,
         drafts=drafts,
         statuses=None if status is None else statuses.Statuses(Issuer(issuer), status),
+        mandates=None if mandates is None else Mandates(mint, mandates),
     )
     clock, signer, notify, policy = FixedClock(NOW), KeySigner(), QuietNotify(), OpenPolicy()
     env = Env(

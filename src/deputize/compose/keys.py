@@ -69,7 +69,7 @@ def mistakes(keys: KeySettings, token_life: Seconds) -> Iterator[str]:
         yield f"keys: {problem}"
     least = token_life + SKEW_MAX + 2 * CACHED_MAX
     if keys.overlap < least:
-        yield f"keys.overlap: at least {least}: a token may live for {token_life}, and is verified until it ends"
+        yield f"keys.overlap: at least {least}: what is signed may live for {token_life}, and is verified until it ends"
     if keys.master_key_file and keys.master_key_env:
         yield "keys.master_key_file: it or keys.master_key_env, not both"
     if keys.keep == "store" and not (keys.master_key_file or keys.master_key_env):

@@ -18,7 +18,7 @@ from deputize.oauth.newcomers import InitialToken, Registration
 from deputize.oauth.nonces import NonceSecret
 from deputize.oauth.registration import Quota
 from deputize.oauth.standing import Standing
-from deputize.oauth.statuses import StatusEntry, StatusList, StatusTie
+from deputize.oauth.statuses import StatusEntry, StatusList, StatusTie, StatusUse
 from deputize.oauth.throttle import Throttle
 from deputize.oauth.tokens import Revoked
 from deputize.server.codes import Authenticator
@@ -38,5 +38,5 @@ KINDS: Final[tuple[type[Record], ...]] = (
     *(Ask, Turn, Standing, Notice, Event),
     *(Family, Revoked, AssertionSeen, ProofSeen, Presented, CallSpent, NonceSecret),
     *(KeyRing, NonceSpent, Wanted),
-    *(StatusList, StatusEntry, StatusTie),
+    *(StatusList, StatusEntry, StatusTie, StatusUse),
 )

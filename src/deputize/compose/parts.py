@@ -31,8 +31,10 @@ from deputize.oauth.client_auth import METHODS, with_certificates
 from deputize.oauth.clients import document
 from deputize.oauth.grants import table
 from deputize.oauth.login import Method
+from deputize.oauth.mandates import Mandates
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.statuses import Statuses
+from deputize.server.mandates import mint
 
 
 class NoSigner:
@@ -164,6 +166,7 @@ async def server_parts(settings: Settings) -> ServerParts:
         fapi2=settings.oauth.profile == "fapi2",
         drafts=settings.drafts_on,
         statuses=Statuses(issuer, settings.oauth.status) if "status-list" in settings.drafts_on else None,
+        mandates=Mandates(mint, settings.oauth.mandates) if "agent-mandate" in settings.drafts_on else None,
     )
     edge = Edge.of(settings.server.proxies) if takes_certificates(settings) else None
     env = ports(await _store(settings), fetch=GuardedFetch(settings=settings.adapters.fetch))

@@ -28,6 +28,7 @@ from deputize.oauth.certificate import Edge
 from deputize.oauth.clients.document import Settings as DocumentSettings
 from deputize.oauth.device import Settings as DeviceSettings
 from deputize.oauth.families import Settings as RefreshSettings
+from deputize.oauth.mandates import Settings as MandateSettings
 from deputize.oauth.nonces import Settings as DpopSettings
 from deputize.oauth.registering import Settings as RegistrationSettings
 from deputize.oauth.requested import Settings as AuthorizeSettings
@@ -94,6 +95,7 @@ class OAuthSettings:
     dpop: DpopSettings = DpopSettings()
     device: DeviceSettings = DeviceSettings()
     status: StatusSettings = StatusSettings()
+    mandates: MandateSettings = MandateSettings()
     registration: RegistrationSettings = RegistrationSettings()
 
 
@@ -208,7 +210,11 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         Edge.of(settings.server.proxies)
     except ValueError as problem:
         yield f"server.proxies: {problem}"
-    yield from mistakes_of_keys(settings.keys, settings.oauth.tokens.life)
+    mandates = "agent-mandate" in settings.drafts_on
+    if mandates and "status-list" not in settings.drafts_on:
+        yield "drafts.agent-mandate: mandates are taken back through status lists: drafts.status-list"
+    life = settings.oauth.mandates.life if mandates else settings.oauth.tokens.life
+    yield from mistakes_of_keys(settings.keys, max(life, settings.oauth.tokens.life))
     yield from _mistakes_of_fetch(settings)
     yield from _mistakes_of_profile(settings)
     names = {spec.name for spec in SPECS}

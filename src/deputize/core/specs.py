@@ -167,6 +167,13 @@ SPECS: tuple[Spec, ...] = (
         ("oauth.grants.transaction", "oauth.challenge"),
     ),
     Spec(
+        "agent-mandate",
+        "Deputize agent-mandate",
+        "A credential that says who deputized which agent for what, and is taken back through a status list",
+        Status.HOUSE,
+        ("oauth.mandates", "server.mandates"),
+    ),
+    Spec(
         "call-bound",
         "Deputize http_call",
         "An authorization detail that fits one HTTP call: method, URL and digest of the body",

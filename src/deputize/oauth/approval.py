@@ -10,6 +10,7 @@ from deputize.oauth.delegation import Actor
 
 GONE: Final = "access_denied"  # the error where a person, or what they allowed, is no more
 ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a name, not a secret)
+MANDATE: Final = "urn:deputize:token-type:mandate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

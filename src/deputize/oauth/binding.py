@@ -1,7 +1,7 @@
 """The key that a token is bound to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from deputize.core.wire import JsonObject
@@ -13,11 +13,13 @@ OF_CERTIFICATE: Final = "x5t:"  # no thumbprint of a key has a colon
 class BoundKey:
     """A proof: the sender holds this key, and showed it in this very request.
 
-    `jkt` is the thumbprint of a DPoP key (RFC 9449), `x5t` that of a TLS certificate (RFC 8705): one of them.
+    `jkt` is the thumbprint of a DPoP key (RFC 9449), `x5t` that of a TLS certificate (RFC 8705): one of them. `jwk` is
+    the DPoP key as it was shown.
     """
 
     jkt: str | None = None
     x5t: str | None = None
+    jwk: JsonObject | None = field(default=None, compare=False, repr=False)
 
     def claim(self) -> JsonObject:
         """As a `cnf` claim."""

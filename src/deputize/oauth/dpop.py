@@ -80,9 +80,10 @@ def check(
     if len(proofs) > 1:
         ONE_PROOF.refuse(error, proofs=len(proofs))
     parsed, claims = jwt.peek(proofs[0], error)
-    jwk = parsed.header.get("jwk")
+    shown = parsed.header.get("jwk")
+    jwk = shown if isinstance(shown, dict) else {}
     try:
-        key = PublicKey.from_jwk(jwk if isinstance(jwk, dict) else {}, alg=parsed.alg)
+        key = PublicKey.from_jwk(jwk, alg=parsed.alg)
     except Malformed as problem:
         PROOF_KEY.refuse(error, problem=str(problem))
     proof = jwt.verify_with(parsed, claims, key, _expected(error), now)
@@ -98,7 +99,9 @@ def check(
     if nonces is not None:  # last: who is told to come again need only bring the nonce along
         nonces.hold(proof.claims.get("nonce"), now)
     seen = b64u(hashlib.sha256(f"{key.thumbprint} {wanted} {jti}".encode()).digest())
-    return CheckedProof(BoundKey(jkt=key.thumbprint), Add(ProofSeen(key=seen, expires_at=Instant(now + SEEN_FOR))))
+    return CheckedProof(
+        BoundKey(jkt=key.thumbprint, jwk=jwk), Add(ProofSeen(key=seen, expires_at=Instant(now + SEEN_FOR)))
+    )
 
 
 @lru_cache(maxsize=8)  # a pure function of a code

@@ -13,6 +13,7 @@ from deputize.oauth.device import Settings as DeviceSettings
 from deputize.oauth.families import Settings as RefreshSettings
 from deputize.oauth.grant import Grant
 from deputize.oauth.login import AuthenticatedClient, Method
+from deputize.oauth.mandates import Mandates
 from deputize.oauth.nonces import Settings as DpopSettings
 from deputize.oauth.registering import Settings as RegistrationSettings
 from deputize.oauth.requested import Settings as AuthorizeSettings
@@ -46,6 +47,7 @@ class AuthorizationServer:
     device: DeviceSettings = DeviceSettings()
     drafts: frozenset[str] = field(default_factory=frozenset)
     statuses: Statuses | None = None
+    mandates: Mandates | None = None
     fapi2: bool = False
 
     @property

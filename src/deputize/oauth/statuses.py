@@ -112,6 +112,17 @@ class StatusTie(Record):
     entry: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusUse(Record):
+    """That tokens have entries at all: read from memory, so that an ending looks for none where there are none."""
+
+    kind: ClassVar[str] = "status_use"
+    kept: ClassVar[bool] = True
+
+
+IN_USE: Final = "in use"
+
+
 def entry_key(name: str, idx: int) -> str:
     return f"{name}:{idx}"
 
@@ -173,6 +184,8 @@ class Statuses:
             raise Fault("a token that lives for longer than any list")
         lists = _taking(self._open.get(span, ()), now)
         if len(lists) < self.settings.lists:
+            if await env.store.read(StatusUse, IN_USE) is None:
+                await env.store.commit(Add(StatusUse(key=IN_USE)))  # False where somebody else was first
             lists = _taking(await env.store.select(StatusList, "span", str(span), limit=_PAGE), now)
             while len(lists) < self.settings.lists:
                 fresh = self._opened(span, now, env)
@@ -232,6 +245,8 @@ async def commit(changes: tuple[Change, ...], env: Env, *, ends: str, claims: Ma
 
 async def _ending(name: str, claims: Mapping[str, Any] | None, env: Env) -> tuple[Replace, ...]:
     """What tells the lists that everything under this name is no more; nothing where they know."""
+    if await env.store.read(StatusUse, IN_USE) is None:
+        return ()
     keys = [] if claims is None else list(_own(claims))
     after = ""
     while True:

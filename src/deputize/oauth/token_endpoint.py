@@ -7,10 +7,10 @@ from deputize.core.ports import Add, Change, Env
 from deputize.core.rules import Fault
 from deputize.core.values import Instant
 from deputize.core.wire import Inbound, JsonObject
-from deputize.oauth import families, fapi2, newcomers, tokens
-from deputize.oauth.approval import GONE, Approval
+from deputize.oauth import families, fapi2, mandates, newcomers, tokens
+from deputize.oauth.approval import GONE, MANDATE, Approval
 from deputize.oauth.client_auth import authenticate
-from deputize.oauth.grants import ciba, device_code, refresh_token, transaction
+from deputize.oauth.grants import ciba, device_code, refresh_token, token_exchange, transaction
 from deputize.oauth.login import AuthenticatedClient
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.statuses import Statuses
@@ -79,6 +79,10 @@ async def _issue(
     gone: str = GONE,
 ) -> JsonObject | None:
     """What is issued; None where what it was issued for was used at the same time, and by another."""
+    if approval.issued_token_type == MANDATE:
+        if here.mandates is None or here.statuses is None:
+            token_exchange.REQUESTED.refuse("invalid_request")
+        return await mandates.issue(approval, client.client, client.key, here.issuer, here.mandates, here.statuses, env)
     family = None
     if approval.refreshable and refresh_token.TYPE in client.client.grant_types:
         jkt = client.key.jkt if client.key else None

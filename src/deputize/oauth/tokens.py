@@ -108,9 +108,7 @@ async def issue(
     """
     now = env.clock()
     until = min(approval.authority.until, Instant(now + settings.life))
-    check_bound(client, key)
-    await _check_alive(approval, client, env, gone=gone)
-    await _check_allowed(approval, client, env)
+    await check(approval, client, key, env, gone=gone)
     claims: JsonObject = {
         "iss": issuer.text,
         "sub": approval.subject or client.key,
@@ -158,6 +156,13 @@ def _rests_on(approval: Approval) -> JsonObject:
         "roots": list(approval.roots) or None,
     }
     return {name: value for name, value in told.items() if value is not None}
+
+
+async def check(approval: Approval, client: Client, key: BoundKey | None, env: Env, *, gone: str = GONE) -> None:
+    """What everything must pass that is issued for an approval; `gone` as in `issue`."""
+    check_bound(client, key)
+    await _check_alive(approval, client, env, gone=gone)
+    await _check_allowed(approval, client, env)
 
 
 def check_bound(client: Client, key: BoundKey | None) -> None:

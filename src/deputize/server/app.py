@@ -15,7 +15,7 @@ from deputize.oauth.certificate import Edge
 from deputize.oauth.client import Client
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.statuses import PATH as STATUS
-from deputize.server import http
+from deputize.server import http, mandates
 from deputize.server.http import Asgi, Receive, Scope, Send
 from deputize.server.status import StatusSite
 
@@ -74,6 +74,7 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
         path + metadata.OPENID_WELL_KNOWN: itself,
         path + metadata.JWKS: _Document(lambda: {"keys": list(env.signer.keys())}),
     }
+    documents |= {at: _Document(says) for at, says in mandates.published(here, env).items()}
 
     lists = None if here.statuses is None else StatusSite(here.statuses, env, path + STATUS)
 
@@ -222,6 +223,7 @@ class _Document:
             ("etag", self._tag),
             ("access-control-allow-origin", "*"),  # public, and without credentials
             ("x-content-type-options", "nosniff"),
+            ("content-security-policy", "default-src 'none'"),  # to be read, and never to be run
         )
         self._ready = Outbound(status=200, headers=(("content-type", "application/json"), *headers), body=body)
         self._unchanged = Outbound(status=304, headers=headers)

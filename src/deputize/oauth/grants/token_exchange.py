@@ -1,9 +1,10 @@
 """Token exchange (RFC 8693), as far as access tokens of our own go.
 
-Narrower, for one of the same resources, or with one more actor; never wider, never longer.
+Narrower, for one of the same resources, or with one more actor; never wider, never longer. Or a mandate for what the
+token rests on: that lives as long as the person's word, and never wider than the token either.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from deputize.core.ports import Env
@@ -11,12 +12,14 @@ from deputize.core.rules import Rule
 from deputize.core.values import Issuer, Subject
 from deputize.core.wire import Form
 from deputize.oauth import tokens
-from deputize.oauth.approval import ACCESS_TOKEN, Approval
+from deputize.oauth.approval import ACCESS_TOKEN, MANDATE, Approval
 from deputize.oauth.asked import asked_scope
+from deputize.oauth.authority import FOREVER, Authority
 from deputize.oauth.delegation import Actor
 from deputize.oauth.details import Detail, details
 from deputize.oauth.grant import Grant
 from deputize.oauth.login import AuthenticatedClient
+from deputize.oauth.standing import Standing
 
 TYPE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 
@@ -24,12 +27,17 @@ SUBJECT_TYPE = Rule("RFC 8693", "2.1", "The subject token is an access token of 
 ACTOR_TYPE = Rule(
     "RFC 8693", "2.1", "An actor token and its type come together, and it is an access token of this server."
 )
-REQUESTED = Rule("RFC 8693", "2.1", "What is requested is an access token.")
+REQUESTED = Rule("RFC 8693", "2.1", "What is requested is an access token, or a mandate of a server that gives them.")
 PRESENTER = Rule("RFC 8693", "2.1", "The subject token was issued to the client that presents it.")
 ACTOR_ITSELF = Rule("RFC 8693", "2.1", "The actor token is for the client that presents it, and not for a person.")
 KEY_SHOWN = Rule("RFC 9449", "5", "A bound token is exchanged by one who shows its key.")
 FOR_A_PERSON = Rule(
     "Deputize", "exchange", "The subject token is on behalf of a person: the exchange keeps that person."
+)
+STANDS = Rule(
+    "Deputize agent-mandate",
+    "issuance",
+    "A mandate is for what the person has allowed until further notice, and not for what was approved once.",
 )
 ROOTS = Rule("Deputize", "exchange", "A token is derived in at most eight steps.")
 ROOTS_MAX: Final = 8
@@ -44,6 +52,7 @@ class Request:
     targets: frozenset[str] | None
     scope: frozenset[str] | None
     details: tuple[Detail, ...] | None
+    wanted: str = ACCESS_TOKEN
 
 
 def parse(form: Form) -> Request:
@@ -53,7 +62,8 @@ def parse(form: Form) -> Request:
     actor_token, actor_type = form.get("actor_token"), form.get("actor_token_type")
     if (actor_token is None) != (actor_type is None) or actor_type not in {None, ACCESS_TOKEN}:
         ACTOR_TYPE.refuse("invalid_request")
-    if form.get("requested_token_type") not in {None, ACCESS_TOKEN}:
+    wanted = form.get("requested_token_type") or ACCESS_TOKEN
+    if wanted not in {ACCESS_TOKEN, MANDATE}:
         REQUESTED.refuse("invalid_request")
     told = form.get("authorization_details")
     return Request(
@@ -62,6 +72,7 @@ def parse(form: Form) -> Request:
         targets=frozenset(form.all("resource") + form.all("audience")) or None,
         scope=asked_scope(form),
         details=None if told is None else details(told),
+        wanted=wanted,
     )
 
 
@@ -88,6 +99,8 @@ async def approve(request: Request, client: AuthenticatedClient, issuer: Issuer,
     narrowed = subject.approval.authority.narrowed(
         audience=request.targets, scope=request.scope, details=request.details
     )
+    if request.wanted == MANDATE:
+        narrowed = await _lasting(narrowed, subject, client, env)
     return Approval(
         client=client.id,
         subject=subject.approval.subject,
@@ -99,9 +112,21 @@ async def approve(request: Request, client: AuthenticatedClient, issuer: Issuer,
         acr=subject.approval.acr,
         amr=subject.approval.amr,
         allowed_at=subject.issued_at,
-        issued_token_type=ACCESS_TOKEN,
+        issued_token_type=request.wanted,
         roots=roots,
     )
+
+
+async def _lasting(narrowed: Authority, subject: tokens.Token, client: AuthenticatedClient, env: Env) -> Authority:
+    """The same for as long as the person's word to it runs: what the token was made of, and not the token's own end."""
+    standing = None
+    if subject.approval.standing is not None:
+        standing = await env.store.read(Standing, subject.approval.standing)
+    wanted = replace(narrowed, until=FOREVER)
+    lasting = standing.covering(wanted, client.client, env.clock()) if standing is not None else None
+    if lasting is None or lasting.is_bound:
+        STANDS.refuse("invalid_request")
+    return lasting
 
 
 def _hold_key(token: tokens.Token, client: AuthenticatedClient) -> None:
