@@ -1,4 +1,7 @@
-"""Node and the npm packages of foreign clients and peers: locked in tools/npm, installed into var/node."""
+"""Node and the npm packages of foreign clients and peers: locked in tools/npm, installed into var/node.
+
+Those that only `make interop` needs are many, and lie apart: in tools/npm-mcp and var/node-mcp.
+"""
 
 import fcntl
 import importlib.util
@@ -11,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-LOCKED: Final = ROOT / "tools" / "npm"
-HOME: Final = ROOT / "var" / "node"
+PEERS: Final = "npm"
+MCP: Final = "npm-mcp"
 MAJOR_MIN: Final = 22
 INSTALL_SECONDS_MAX: Final = 300
 
@@ -23,7 +26,7 @@ class NotHere(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A Node program and the folder whose `node_modules` has what is locked in tools/npm."""
+    """A Node program and the folder whose `node_modules` has what is locked."""
 
     program: Path
     version: str
@@ -43,17 +46,18 @@ class Node:
         return told
 
 
-def ready() -> Node:
+def ready(packages: str = PEERS) -> Node:
     """Node with its packages, installed now if they are not there yet. Raises NotHere."""
+    home = ROOT / "var" / packages.replace("npm", "node")
     program, npm = _programs()
     version = _said(program, "--version")
     if int(version.removeprefix("v").partition(".")[0]) < MAJOR_MIN:
         raise NotHere(f"Node {version} is older than {MAJOR_MIN}")
-    HOME.mkdir(parents=True, exist_ok=True)
-    with (HOME / ".lock").open("w") as lock:
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two who install at once leave half of each
-        _install(program, npm)
-    return Node(program, version, HOME)
+        _install(program, npm, ROOT / "tools" / packages, home)
+    return Node(program, version, home)
 
 
 def _programs() -> tuple[Path, list[Path]]:
@@ -78,13 +82,13 @@ def _said(program: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _install(program: Path, npm: list[Path]) -> None:
-    locked = (LOCKED / "package-lock.json").read_bytes()
-    stamp = HOME / ".installed"
+def _install(program: Path, npm: list[Path], source: Path, home: Path) -> None:
+    locked = (source / "package-lock.json").read_bytes()
+    stamp = home / ".installed"
     if stamp.exists() and stamp.read_bytes() == locked:
         return
     for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(LOCKED / name, HOME / name)
+        shutil.copyfile(source / name, home / name)
     # What is locked is held by its hash, and no package's own script runs.
     switches = ("--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=1")
     command: list[str | Path] = [*npm, "ci", *switches]
@@ -92,7 +96,7 @@ def _install(program: Path, npm: list[Path]) -> None:
     try:
         done = subprocess.run(  # noqa: S603 (the same)
             command,
-            cwd=HOME,
+            cwd=home,
             env={**os.environ, "PATH": path},
             capture_output=True,
             text=True,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,35 @@ import pytest
 from deputize.adapters.sqlite import SqliteStore
 from deputize.core.ports import Add
 from deputize.oauth.client import Client, SecretHash, secret_hash
+from tests.support.site import Site, a_site
 from tools import node
 
-START_SECONDS_MAX = 30
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS_MAX = 60
 POST_CLIENT = "try-secret-in-the-body"
+
+
+# Clients that nobody registered may come: those whose documents lie on our own site.
+SETTINGS = """
+[oauth.clients.document]
+audiences = ["*"]
+
+[adapters.fetch]
+allowed_origins = ["{origin}"]
+ca_file = "{ca_file}"
+"""
+LOOPBACK = tuple(
+    f"http://{host}{path}" for host in ("127.0.0.1", "localhost") for path in ("/callback", "/oauth/callback")
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The server, and the clients that it made for trying things."""
+    """The server, and the clients that it made for trying things.
+
+    `tools` is what an MCP server is called that it knows, `tools_file` what such a server has to be told. `document` is
+    a client's metadata document, on a `site` with an authority of its own.
+    """
 
     issuer: str
     resource: str
@@ -40,6 +61,10 @@ class Served:
     web_client: str
     web_key: dict[str, Any]
     password: str
+    tools: str
+    tools_file: Path
+    site: Site
+    document: str
 
     @property
     def token_endpoint(self) -> str:
@@ -47,14 +72,21 @@ class Served:
 
     def told(self) -> dict[str, Any]:
         """As the scripts read it."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name in self.__slots__ if isinstance(value := getattr(self, name), str | dict)}
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with a_site(tmp_path_factory.mktemp("site")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
-    port, management_port = (_free_port() for _ in range(2))
+    port, management_port, tools_port = (free_port() for _ in range(3))
     issuer = f"http://127.0.0.1:{port}"
+    (folder / "deputize.toml").write_text(SETTINGS.format(origin=site.origin, ca_file=site.ca_file))
     environment = {
         **os.environ,
         "DEPUTIZE_SERVER__ISSUER": issuer,
@@ -62,19 +94,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         "DEPUTIZE_SERVER__MANAGEMENT_PORT": str(management_port),
         "DEPUTIZE_OAUTH__REGISTRATION__MODE": "open",
         "DEPUTIZE_OAUTH__REGISTRATION__AUDIENCES": '["*"]',
+        "DEPUTIZE_DEV_TOOLS": f"http://127.0.0.1:{tools_port}/mcp",
     }
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "deputize.cli.main", "serve", "--dev"],
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        _wait(process, issuer, folder / "log")
-        told, apps, people = (
-            json.loads((folder / "var" / "dev" / f"{name}.json").read_text()) for name in ("try", "apps", "people")
+    with running([sys.executable, "-m", "deputize.cli.main", "serve", "--dev"], f"{issuer}/jwks", folder, environment):
+        told, apps, people, tools = (
+            json.loads((folder / "var" / "dev" / f"{name}.json").read_text())
+            for name in ("try", "apps", "people", "tools")
         )
         asyncio.run(_add_post_client(folder / "var" / "deputize.db", told))
         yield Served(
@@ -90,24 +115,54 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             web_client=apps["web"]["client_id"],
             web_key=apps["web"]["key"],
             password=people["alice"]["password"],
+            tools=tools["resource"],
+            tools_file=folder / "var" / "dev" / "tools.json",
+            site=site,
+            document=_document(site),
         )
+
+
+def _document(site: Site) -> str:
+    """The metadata document of a program on a person's own machine."""
+    url = f"{site.origin}/desk.json"
+    told = {
+        "client_id": url,
+        "client_name": "Desk",
+        "redirect_uris": LOOPBACK,
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+        "application_type": "native",
+    }
+    return site.put("/desk.json", told)
+
+
+@contextmanager
+def running(command: list[str], ready: str, folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    """A process of ours, from when it answers at `ready` until this is left."""
+    log = folder / f"log-{time.monotonic_ns()}"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
+    try:
+        _wait(process, ready, log)
+        yield
     finally:
         process.terminate()
         process.wait(15)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         port: int = bound.getsockname()[1]
         return port
 
 
-def _wait(process: "subprocess.Popen[bytes]", issuer: str, log: Path) -> None:
+def _wait(process: "subprocess.Popen[bytes]", ready: str, log: Path) -> None:
     until = time.monotonic() + START_SECONDS_MAX
     while True:
         try:
-            if httpx2.get(f"{issuer}/jwks").status_code == 200:
+            if httpx2.get(ready).status_code < 500:
                 return
         except httpx2.TransportError:
             pass
@@ -136,6 +191,16 @@ async def _add_post_client(path: Path, told: dict[str, Any]) -> None:
     finally:
         await store.close()
     assert added
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Path:
+    """Alice's browser, as a program that returns at once."""
+    program = tmp_path / "browser"
+    module = f'cd "{ROOT}" && exec "{sys.executable}" -m tests.interop.browser "$1"'
+    program.write_text(f"#!/bin/sh\n({module}) >>{tmp_path}/browser.log 2>&1 &\n")
+    program.chmod(0o700)
+    return program
 
 
 @pytest.fixture(scope="session")
