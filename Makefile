@@ -53,8 +53,8 @@ bench: .venv/.bench ## Measure against peers and the raw limit; writes var/bench
 bench-quick: .venv/.bench ## The same in under two minutes, with fewer rounds
 	@$(BIN)/python -m benchmarks.run --quick $(ARGS)
 
-interop: .venv/.bench ## Meet foreign clients and credential libraries: Authlib, npm openid-client, npm and PyPI sd-jwt, npm status lists
-	@$(BIN)/python -m pytest -q tests/interop $(ARGS)
+interop: .venv/.bench ## Meet clients, servers and suites of others; writes docs/interop.md and var/interop.json
+	@$(BIN)/python -m pytest -q -p tests.support.interop $(if $(ARGS),,--table) tests/interop $(ARGS)
 
 docs: .venv/.dev ## Write docs/rules.md and docs/specs.md from the code
 	@$(BIN)/python -m tools.docs

@@ -19,18 +19,23 @@ import pytest
 from deputize.adapters.sqlite import SqliteStore
 from deputize.core.ports import Add
 from deputize.oauth.client import Client, SecretHash, secret_hash
+from tests.interop.programs import Desk
 from tests.support.site import Site, a_site
 from tools import node
 
-ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS_MAX = 60
 POST_CLIENT = "try-secret-in-the-body"
 
 
-# Clients that nobody registered may come: those whose documents lie on our own site.
+# Clients that nobody registered may come: by a document on our own site, or by registering themselves.
 SETTINGS = """
 [oauth.clients.document]
 audiences = ["*"]
+
+[oauth.registration]
+mode = "open"
+audiences = ["*"]
+step_up = true
 
 [adapters.fetch]
 allowed_origins = ["{origin}"]
@@ -86,15 +91,15 @@ def served(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Iterator[Ser
     folder = tmp_path_factory.mktemp("served")
     port, management_port, tools_port = (free_port() for _ in range(3))
     issuer = f"http://127.0.0.1:{port}"
-    (folder / "deputize.toml").write_text(SETTINGS.format(origin=site.origin, ca_file=site.ca_file))
+    tools_url = f"http://127.0.0.1:{tools_port}/mcp"
+    settings = SETTINGS.format(origin=site.origin, ca_file=site.ca_file)
+    (folder / "deputize.toml").write_text(settings)
     environment = {
         **os.environ,
         "DEPUTIZE_SERVER__ISSUER": issuer,
         "DEPUTIZE_SERVER__PORT": str(port),
         "DEPUTIZE_SERVER__MANAGEMENT_PORT": str(management_port),
-        "DEPUTIZE_OAUTH__REGISTRATION__MODE": "open",
-        "DEPUTIZE_OAUTH__REGISTRATION__AUDIENCES": '["*"]',
-        "DEPUTIZE_DEV_TOOLS": f"http://127.0.0.1:{tools_port}/mcp",
+        "DEPUTIZE_DEV_TOOLS": tools_url,
     }
     with running([sys.executable, "-m", "deputize.cli.main", "serve", "--dev"], f"{issuer}/jwks", folder, environment):
         told, apps, people, tools = (
@@ -194,19 +199,29 @@ async def _add_post_client(path: Path, told: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def browser(tmp_path: Path) -> Path:
-    """Alice's browser, as a program that returns at once."""
+def desk(tmp_path: Path, served: Served) -> Desk:
+    """Alice's machine; the browser there is a program that returns at once."""
     program = tmp_path / "browser"
-    module = f'cd "{ROOT}" && exec "{sys.executable}" -m tests.interop.browser "$1"'
+    module = f'cd "{node.ROOT}" && exec "{sys.executable}" -m tests.interop.browser "$1"'
     program.write_text(f"#!/bin/sh\n({module}) >>{tmp_path}/browser.log 2>&1 &\n")
     program.chmod(0o700)
-    return program
+    return Desk(program, served.password, served.site.ca_file)
 
 
 @pytest.fixture(scope="session")
 def foreign() -> node.Node:
     """Node with the packages of foreign clients; where they cannot be had, what needs them is skipped out loud."""
+    return _node(node.PEERS)
+
+
+@pytest.fixture(scope="session")
+def mcp_node() -> node.Node:
+    """The same, with MCP's."""
+    return _node(node.MCP)
+
+
+def _node(packages: str) -> node.Node:
     try:
-        return node.ready()
+        return node.ready(packages)
     except node.NotHere as why:
         pytest.skip(f"no Node here, or no packages for it: {why}")

@@ -1,68 +1,132 @@
-"""MCP clients of others reach a tool through us: at a server of the official SDK, and at one of FastMCP."""
+"""MCP clients of others reach tools through us, by their documents and by registering, and are led to more scope."""
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.interop.conftest import ROOT, Served, running
+from tests.interop.conftest import Served, running
+from tests.interop.programs import Desk
+from tools.node import ROOT, Node
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 CLIENTS = ROOT / "tests" / "interop" / "clients"
-EXAMPLES = ROOT / "examples"
 SERVERS = {"mcp": "mcp_server.py", "fastmcp": "fastmcp_server.py"}
+ORDERED = "Loratadine 10 mg is ordered for alice"
+BY_DOCUMENT, BY_REGISTERING = "by its document (CIMD)", "by registering (DCR)"
+INSPECTOR = "@modelcontextprotocol/inspector"
 
 
 @pytest.fixture(scope="module", params=SERVERS)
 def tools(request: pytest.FixtureRequest, served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an MCP server: one of the examples, as it is."""
-    pytest.importorskip(request.param)
-    command = [sys.executable, str(EXAMPLES / SERVERS[request.param]), str(served.tools_file)]
-    with running(command, served.tools, tmp_path_factory.mktemp("tools"), dict(os.environ)):
+    yield from _serving(request.param, served, tmp_path_factory)
+
+
+def _serving(name: str, served: Served, paths: pytest.TempPathFactory) -> Iterator[str]:
+    pytest.importorskip(name)
+    command = [sys.executable, str(ROOT / "examples" / SERVERS[name]), str(served.tools_file)]
+    with running(command, served.tools, paths.mktemp("tools"), dict(os.environ)):
         yield served.tools
 
 
-def told_by(script: str, served: Served, browser: Path, *arguments: str) -> dict[str, Any]:
-    """What a client's program printed."""
-    done = subprocess.run(
-        [sys.executable, CLIENTS / script, *arguments],
-        cwd=browser.parent,
-        env={
-            **os.environ,
-            "ALICE_PASSWORD": served.password,
-            "BROWSER": str(browser),
-            "PYTHONPATH": str(ROOT),
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+def row(client: str, way: str) -> Any:
+    what = f"client: {way}, code flow, calls a tool, steps up for another"
+    return pytest.param(client, way, marks=pytest.mark.peer(f"{client} (PyPI)", what))
 
 
-def test_the_sdks_client_by_its_document(tools: str, served: Served, browser: Path) -> None:
-    told = told_by("mcp_client.py", served, browser, tools, served.document)
+@pytest.mark.peer("mcp (PyPI)", "server: behind the guard, in 38 lines (examples/mcp_server.py)")
+@pytest.mark.peer("fastmcp (PyPI)", "server: behind the guard, in 39 lines (examples/fastmcp_server.py)")
+@pytest.mark.parametrize(("client", "way"), [row(one, way) for one in SERVERS for way in (BY_DOCUMENT, BY_REGISTERING)])
+def test_a_python_client_calls_tools(tools: str, client: str, way: str, served: Served, desk: Desk) -> None:
+    """Each client at each server."""
+    pytest.importorskip(client)
+    document = served.document
+    told = json.loads(desk.printed(CLIENTS / f"{client}_client.py", tools, document if way is BY_DOCUMENT else "-"))
     assert told["tools"] == ["prescriptions", "order"]
     assert told["read"]["patient"] == "alice"
-    assert told["ordered"] == "Loratadine 10 mg is ordered for alice"
-    assert told["client_id"] == served.document
-    assert told["scope"] == ["prescriptions:read", "prescriptions:order prescriptions:read"]
-    assert [set(asked["scope"].split()) for asked in told["asked"]] == [set(scope.split()) for scope in told["scope"]]
-    assert {asked["resource"] for asked in told["asked"]} == {served.tools}
-    print(told['read'])
+    assert told["ordered"] == ORDERED
+    assert told["read"]["asked_by"] == told["client_id"]
+    assert (told["client_id"] == document) is (way is BY_DOCUMENT)
+    if "asked" in told:
+        scopes = ["prescriptions:read", "prescriptions:order prescriptions:read"]
+        assert [" ".join(sorted(asked["scope"].split())) for asked in told["asked"]] == told["scope"] == scopes
+        assert {asked["resource"] for asked in told["asked"]} == {tools}
 
 
-def test_fastmcps_client_by_its_document(tools: str, served: Served, browser: Path) -> None:
-    told = told_by("fastmcp_client.py", served, browser, tools, served.document)
-    assert told["tools"] == ["prescriptions", "order"]
-    assert told["read"]["patient"] == "alice"
-    assert told["ordered"] == "Loratadine 10 mg is ordered for alice"
-    assert told["client_id"] == served.document
+# --- Node's ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sdk_tools(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from _serving("mcp", served, tmp_path_factory)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param(
+            way, marks=pytest.mark.peer(f"{INSPECTOR} (npm)", f"CLI: {way}, code flow, calls a tool, steps up")
+        )
+        for way in (BY_DOCUMENT, BY_REGISTERING)
+    ],
+)
+def test_the_inspector_calls_tools(sdk_tools: str, way: str, served: Served, desk: Desk, mcp_node: Node) -> None:
+    program = mcp_node.home / "node_modules" / INSPECTOR / "clients" / "launcher" / "build" / "index.js"
+    by = ["--client-metadata-url", served.document] if way is BY_DOCUMENT else []
+    command = [mcp_node.program, program, "--cli", "--server-url", sdk_tools, "--transport", "http", *by]
+    settings = {"MCP_AUTO_OPEN_ENABLED": "true", "MCP_INSPECTOR_SECRET_STORE": "memory"}
+    read = desk.ran(*command, "--method", "tools/call", "--tool-name", "prescriptions", "--format", "json", **settings)
+    assert read.returncode == 0, read.stderr
+    told = json.loads(read.stdout)["result"]["structuredContent"]
+    assert told["patient"] == "alice"
+    assert (told["asked_by"] == served.document) is (way is BY_DOCUMENT)
+    more = ["--method", "tools/call", "--tool-name", "order", "--tool-arg", "medicine=Loratadine 10 mg"]
+    ordered = desk.ran(*command, *more, "--format", "json", said="y\n", **settings)  # it asks whether to step up
+    assert ordered.returncode == 0, ordered.stderr
+    assert json.loads(ordered.stdout)["result"]["structuredContent"]["result"] == ORDERED
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param(way, marks=pytest.mark.peer("mcp-remote (npm)", f"{way}, code flow, calls a tool, steps up"))
+        for way in (BY_DOCUMENT, BY_REGISTERING)
+    ],
+)
+def test_mcp_remote_calls_tools(sdk_tools: str, way: str, served: Served, desk: Desk, mcp_node: Node) -> None:
+    """It is spoken to over standard input and output, as by a program that knows no other way."""
+    program = mcp_node.home / "node_modules" / "mcp-remote" / "dist" / "proxy.js"
+    by = ["--client-metadata-url", served.document] if way is BY_DOCUMENT else []
+    log = desk.browser.parent / "remote.log"
+    with log.open("w") as out, desk.started(mcp_node, program, sdk_tools, *by, log=out) as remote:
+        try:
+            _says(
+                remote,
+                "initialize",
+                protocolVersion="2025-11-25",
+                capabilities={},
+                clientInfo={"name": "a", "version": "1"},
+            )
+            _says(remote, "notifications/initialized", number=None)
+            read = _says(remote, "tools/call", name="prescriptions", arguments={})["structuredContent"]
+            ordered = _says(remote, "tools/call", name="order", arguments={"medicine": "Loratadine 10 mg"})
+        finally:
+            remote.terminate()
+    assert read["patient"] == "alice"
+    assert (read["asked_by"] == served.document) is (way is BY_DOCUMENT)
+    assert ordered["structuredContent"]["result"] == ORDERED
+
+
+def _says(remote: Any, method: str, *, number: int | None = 1, **params: Any) -> dict[str, Any]:
+    message = {"jsonrpc": "2.0", "method": method, "params": params} | ({} if number is None else {"id": number})
+    remote.stdin.write(json.dumps(message) + "\n")
+    remote.stdin.flush()
+    if number is None:
+        return {}
+    answer = json.loads(remote.stdout.readline())
+    result: dict[str, Any] = answer["result"]
+    return result

@@ -25,7 +25,7 @@ async def main() -> None:
         told = {
             "tools": tools,
             "read": read.structured_content,
-            "ordered": ordered.data,
+            "ordered": ordered.content[0].text,
             "client_id": kept.client_id if kept else None,
         }
         print(json.dumps(told))
