@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ CLIENTS = ROOT / "tests" / "interop" / "clients"
 SERVERS = {"mcp": "mcp_server.py", "fastmcp": "fastmcp_server.py"}
 ORDERED = "Loratadine 10 mg is ordered for alice"
 BY_DOCUMENT, BY_REGISTERING = "by its document (CIMD)", "by registering (DCR)"
+WAYS = (BY_DOCUMENT, BY_REGISTERING)
 INSPECTOR = "@modelcontextprotocol/inspector"
 
 
@@ -40,7 +42,7 @@ def row(client: str, way: str) -> Any:
 
 @pytest.mark.peer("mcp (PyPI)", "server: behind the guard, in 38 lines (examples/mcp_server.py)")
 @pytest.mark.peer("fastmcp (PyPI)", "server: behind the guard, in 39 lines (examples/fastmcp_server.py)")
-@pytest.mark.parametrize(("client", "way"), [row(one, way) for one in SERVERS for way in (BY_DOCUMENT, BY_REGISTERING)])
+@pytest.mark.parametrize(("client", "way"), [row(one, way) for one in SERVERS for way in WAYS])
 def test_a_python_client_calls_tools(tools: str, client: str, way: str, served: Served, desk: Desk) -> None:
     """Each client at each server."""
     pytest.importorskip(client)
@@ -65,36 +67,52 @@ def sdk_tools(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Itera
     yield from _serving("mcp", served, tmp_path_factory)
 
 
+INSPECTS = {way: pytest.mark.peer(f"{INSPECTOR} (npm)", f"CLI: {way}, code flow, calls a tool") for way in WAYS}
+STEPS_UP = {way: pytest.mark.peer(f"{INSPECTOR} (npm)", f"CLI: {way}, steps up for another tool") for way in WAYS}
+RENEWS = pytest.mark.xfail(reason="where it holds a refresh token, it renews that instead of asking for more, and ends")
+
+
+@pytest.mark.parametrize("way", [pytest.param(way, marks=INSPECTS[way]) for way in WAYS])
+def test_the_inspector_calls_a_tool(sdk_tools: str, way: str, served: Served, desk: Desk, mcp_node: Node) -> None:
+    told = inspected(desk, mcp_node, sdk_tools, served, way, "prescriptions")
+    assert told["patient"] == "alice"
+    assert (told["asked_by"] == served.document) is (way is BY_DOCUMENT)
+
+
 @pytest.mark.parametrize(
     "way",
     [
-        pytest.param(
-            way, marks=pytest.mark.peer(f"{INSPECTOR} (npm)", f"CLI: {way}, code flow, calls a tool, steps up")
-        )
-        for way in (BY_DOCUMENT, BY_REGISTERING)
+        pytest.param(BY_DOCUMENT, marks=STEPS_UP[BY_DOCUMENT]),
+        pytest.param(BY_REGISTERING, marks=[STEPS_UP[BY_REGISTERING], RENEWS]),
     ],
 )
-def test_the_inspector_calls_tools(sdk_tools: str, way: str, served: Served, desk: Desk, mcp_node: Node) -> None:
-    program = mcp_node.home / "node_modules" / INSPECTOR / "clients" / "launcher" / "build" / "index.js"
+def test_the_inspector_steps_up(sdk_tools: str, way: str, served: Served, desk: Desk, mcp_node: Node) -> None:
+    told = inspected(desk, mcp_node, sdk_tools, served, way, "order", "--tool-arg", "medicine=Loratadine 10 mg")
+    assert told["result"] == ORDERED
+
+
+def inspected(desk: Desk, node: Node, url: str, served: Served, way: str, tool: str, *more: str) -> dict[str, Any]:
+    """What the tool answered to the inspector."""
+    program: Path = node.home / "node_modules" / INSPECTOR / "clients" / "launcher" / "build" / "index.js"
     by = ["--client-metadata-url", served.document] if way is BY_DOCUMENT else []
-    command = [mcp_node.program, program, "--cli", "--server-url", sdk_tools, "--transport", "http", *by]
-    settings = {"MCP_AUTO_OPEN_ENABLED": "true", "MCP_INSPECTOR_SECRET_STORE": "memory"}
-    read = desk.ran(*command, "--method", "tools/call", "--tool-name", "prescriptions", "--format", "json", **settings)
-    assert read.returncode == 0, read.stderr
-    told = json.loads(read.stdout)["result"]["structuredContent"]
-    assert told["patient"] == "alice"
-    assert (told["asked_by"] == served.document) is (way is BY_DOCUMENT)
-    more = ["--method", "tools/call", "--tool-name", "order", "--tool-arg", "medicine=Loratadine 10 mg"]
-    ordered = desk.ran(*command, *more, "--format", "json", said="y\n", **settings)  # it asks whether to step up
-    assert ordered.returncode == 0, ordered.stderr
-    assert json.loads(ordered.stdout)["result"]["structuredContent"]["result"] == ORDERED
+    done = desk.ran(
+        *(node.program, program),
+        *("--cli", "--server-url", url, "--transport", "http", *by),
+        *("--method", "tools/call", "--format", "json", "--tool-name", tool, *more),
+        said="y\n",  # it asks whether to step up
+        MCP_AUTO_OPEN_ENABLED="true",
+        MCP_INSPECTOR_SECRET_STORE="memory",
+    )
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)["result"]["structuredContent"]
+    return told
 
 
 @pytest.mark.parametrize(
     "way",
     [
         pytest.param(way, marks=pytest.mark.peer("mcp-remote (npm)", f"{way}, code flow, calls a tool, steps up"))
-        for way in (BY_DOCUMENT, BY_REGISTERING)
+        for way in WAYS
     ],
 )
 def test_mcp_remote_calls_tools(sdk_tools: str, way: str, served: Served, desk: Desk, mcp_node: Node) -> None:

@@ -90,6 +90,24 @@ async def test_what_is_left_out_is_what_the_specification_says() -> None:
         assert {READ, ORDER, "openid"} <= set(made["scope"].split())
 
 
+@pytest.mark.parametrize(
+    ("step_up", "grants", "scope"),
+    [
+        (True, ["authorization_code", "refresh_token"], {READ, ORDER}),
+        (False, ["authorization_code", "refresh_token"], {READ}),
+        (True, ["authorization_code", "client_credentials"], {READ}),
+    ],
+)
+async def test_where_clients_step_up_the_scope_that_they_register_is_where_they_begin(
+    *, step_up: bool, grants: list[str], scope: set[str]
+) -> None:
+    """But for a client that has tokens of its own, it stays the bound: no person is asked for those."""
+    possible = ("authorization_code", "refresh_token", "client_credentials")
+    async with a_door(audiences=(PHARMACY,), grant_types=possible, step_up=step_up) as door:
+        made = await door.made(a_newcomer(scope=READ, grant_types=grants))
+        assert set(made["scope"].split()) == scope
+
+
 async def test_an_mcp_client_registers_and_a_person_allows_it_what_it_asks() -> None:
     """As MCP's clients do it: no secret, loopback, no scope; the page says first what was verified."""
     async with a_door() as door:

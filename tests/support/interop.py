@@ -1,6 +1,6 @@
 """The table of those that we met: a pytest plugin of `make interop`, which writes what the tests found, and no more.
 
-A test's row is its marker `peer(client, what)`; `client` is a package's name, with where it comes from in brackets. What
+A test's row is its marker `peer(client, what)`; `client` is a package's name, with its home in brackets. What
 more is to be said is the test's `record_property("why", …)`. With `--table` the whole was run, and docs/interop.md is
 written, too, unless something could not be run here.
 """

@@ -19,6 +19,7 @@ BYTES_MAX: Final = 32 * 1024
 KEYS_MAX: Final = 20
 DEFAULT_METHOD: Final = "client_secret_basic"  # RFC 7591, 2
 WEB: Final = "web"
+BY_PEOPLE: Final = frozenset({"authorization_code", "refresh_token"})
 
 STATEMENT = Rule("RFC 7591", "2.3", "A software statement is by an issuer that is trusted here; so far, none is.")
 LINKS = Rule("RFC 7591", "5", "The URLs that a client tells of itself are https.")
@@ -41,7 +42,8 @@ class Settings:
     In `approval` a client waits until an operator lets it in, for `initial-token` an operator has given a token out,
     `open` takes anyone. `audiences` are the resources (`*`: all) that such a client may lead to. `per_source` and
     `per_hour` bound how many register in an hour, from one network and in all; `most` how many there are at once. A
-    client that obtains no token for `unused_life` is forgotten.
+    client that obtains no token for `unused_life` is forgotten. With `step_up`, a client that only people give tokens to
+    may ask them for all scope of its audiences, whatever it registered: MCP's register the scope that they ask for first.
     """
 
     mode: Mode = "off"
@@ -52,16 +54,21 @@ class Settings:
     per_hour: int = 100
     most: int = 1000
     unused_life: Seconds = Seconds(90 * 24 * 3600)
+    step_up: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What this server can give to a client that registers; `signs_with` is the algorithm of its ID tokens."""
+    """What this server can give to a client that registers; `signs_with` is the algorithm of its ID tokens.
+
+    With `step_up`, the scope that it asks for is where it begins, and no bound.
+    """
 
     grant_types: frozenset[str]
     methods: frozenset[str]
     resources: tuple[Resource, ...]
     signs_with: str
+    step_up: bool = False
 
 
 _KEPT: Final = ("client_uri", "tos_uri", "policy_uri", "contacts", "software_id", "software_version")
@@ -90,6 +97,8 @@ def registered(members: JsonObject, offer: Offer) -> JsonObject:
     _hold_responses(members)
     possible = frozenset(name for one in offer.resources for name in one.scopes)
     wanted = possible & scope(members["scope"]) if members.get("scope") else possible
+    if offer.step_up and grants <= BY_PEOPLE:
+        wanted = possible
     told: JsonObject = {
         "redirect_uris": list(members.get("redirect_uris", ())),
         "grant_types": sorted(grants),

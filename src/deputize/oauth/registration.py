@@ -110,6 +110,7 @@ async def _offer(here: AuthorizationServer, env: Env) -> Offer:
         methods=frozenset(here.method_names) & frozenset(settings.methods),
         resources=await resources_named(settings.audiences, env),
         signs_with=env.signer.active()[1],
+        step_up=settings.step_up,
     )
 
 

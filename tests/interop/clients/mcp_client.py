@@ -18,7 +18,7 @@ REDIRECT = "http://127.0.0.1:5097/callback"
 url, document = sys.argv[1:]
 
 
-class InMemory(TokenStorage):
+class InMemory(TokenStorage):  # type: ignore[misc]  # its types are not there for everybody who checks
     """What the SDK wants to be kept."""
 
     tokens: OAuthToken | None = None
