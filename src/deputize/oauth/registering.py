@@ -42,8 +42,8 @@ class Settings:
     In `approval` a client waits until an operator lets it in, for `initial-token` an operator has given a token out,
     `open` takes anyone. `audiences` are the resources (`*`: all) that such a client may lead to. `per_source` and
     `per_hour` bound how many register in an hour, from one network and in all; `most` how many there are at once. A
-    client that obtains no token for `unused_life` is forgotten. With `step_up`, a client that only people give tokens to
-    may ask them for all scope of its audiences, whatever it registered: MCP's register the scope that they ask for first.
+    client that obtains no token for `unused_life` is forgotten. With `step_up`, a client that only people give tokens
+    to may ask them for all scope of its audiences, whatever it registered: MCP's register what they ask for first.
     """
 
     mode: Mode = "off"
