@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+import httpx2
 from playwright.async_api import Browser, Page
 
 from deputize.adapters.system import SystemClock, SystemRandom
 from deputize.core.values import ClientId, Instant, Subject
 from deputize.oauth import asking, standing
+from deputize.oauth.device import Settings
 from tests.support.pages import PASSWORDS, World
 from tests.support.serving import CHROMIUM, chromium, loopback_socket, origin_of, served
 from tools.rules import ROOT
@@ -75,7 +77,21 @@ async def _take(browser: Browser, origin: str, width: int, scheme: Scheme, ask: 
     await _shoot(page, f"ask-{ending}")
     await page.goto(f"{origin}/agents")
     await _shoot(page, f"agents-{ending}")
+    await page.goto(f"{origin}/device")
+    await _shoot(page, f"device-code-{ending}")
+    await page.get_by_label("Code").fill(await _a_code(origin))
+    await page.get_by_role("button", name="Go on").click()
+    await page.wait_for_url("**/device/*")
+    await _shoot(page, f"device-{ending}")
     await context.close()
+
+
+async def _a_code(origin: str) -> str:
+    """What a device shows that has just begun."""
+    form = {"client_id": "build-light", "scope": "prescriptions:read prescriptions:order"}
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        answer = await http.post(f"{origin}/device_authorization", data=form)
+    return str(answer.json()["user_code"])
 
 
 async def _shoot(page: Page, name: str) -> None:
@@ -97,8 +113,9 @@ async def pictures() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     bound = loopback_socket()
     clock = Earlier()
-    world = World(issuer=origin_of(bound), clock=clock, random=SystemRandom())
+    world = World(issuer=origin_of(bound), clock=clock, random=SystemRandom(), device=Settings(on=True))
     await world.with_people()
+    await world.with_device()
     await _story(world, clock)
     clock.by = 12
     ask = await world.asked(

@@ -14,6 +14,8 @@ from deputize.adapters.system import SystemClock, SystemRandom
 from deputize.core.values import ClientId, Subject
 from deputize.oauth import asking, standing
 from deputize.oauth.asking import Answered
+from deputize.oauth.device import Settings
+from deputize.oauth.grants import NO_DEVICES
 from tests.support.pages import BOT, PASSWORDS, SENTENCE, World
 from tests.support.serving import CHROMIUM, chromium, loopback_socket, origin_of, served
 
@@ -58,10 +60,10 @@ class Desk:
 
 
 @asynccontextmanager
-async def a_desk(folder: Path) -> AsyncIterator[Desk]:
+async def a_desk(folder: Path, device: Settings = NO_DEVICES) -> AsyncIterator[Desk]:
     bound = loopback_socket()
     store = SqliteStore(folder / "deputize.db")
-    world = World(issuer=origin_of(bound), store=store, clock=SystemClock(), random=SystemRandom())
+    world = World(issuer=origin_of(bound), store=store, clock=SystemClock(), random=SystemRandom(), device=device)
     await world.with_people()
     async with served(world.app, bound), chromium() as browser:
         desk = Desk(world, origin_of(bound), browser, [])

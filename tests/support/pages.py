@@ -11,12 +11,14 @@ from deputize.adapters.memory import MemoryStore
 from deputize.adapters.policy import SettingsPolicy
 from deputize.core.ports import Add, Clock, Env, Random, Store
 from deputize.core.values import Instant, Issuer, Seconds
-from deputize.oauth import asking, details
+from deputize.oauth import asking, details, families
 from deputize.oauth.asking import Ask, Waiting
 from deputize.oauth.authority import Authority
 from deputize.oauth.client import Client, Person, Resource
 from deputize.oauth.client_auth import METHODS
-from deputize.oauth.grants import GRANTS
+from deputize.oauth.device import DeviceClient
+from deputize.oauth.device import Settings as DeviceSettings
+from deputize.oauth.grants import NO_DEVICES, device_code, table
 from deputize.oauth.server import AuthorizationServer
 from deputize.server import people
 from deputize.server.app import protocol_app
@@ -55,6 +57,7 @@ class World:
         clock: Clock | None = None,
         random: Random | None = None,
         settings: PageSettings = PageSettings(people=QUICK),
+        device: DeviceSettings = NO_DEVICES,
     ) -> None:
         self.fixed = FixedClock()
         self.env = Env(
@@ -66,7 +69,8 @@ class World:
             notify=QuietNotify(),
             policy=SettingsPolicy(),
         )
-        self.here = AuthorizationServer(issuer=Issuer(issuer), grants=GRANTS, methods=METHODS)
+        grants = table(families.Settings(), device)
+        self.here = AuthorizationServer(issuer=Issuer(issuer), grants=grants, methods=METHODS, device=device)
         self.settings = settings
         self.app: Asgi = protocol_app(self.here, self.env, pages(self.here, self.env, settings))
 
@@ -91,6 +95,19 @@ class World:
             how_known=how_known,
         )
         await self.env.store.commit(Add(made))
+
+    async def with_device(self, name: str = "Build light") -> None:
+        """A device that may read and order, registered and assessed."""
+        made = Client(
+            key="build-light",
+            name=name,
+            auth_method="none",
+            grant_types=frozenset({device_code.TYPE}),
+            audiences=frozenset({PHARMACY}),
+            scope=frozenset({"prescriptions:read", "prescriptions:order"}),
+        )
+        assessed = DeviceClient(key=made.key, risk="it is a test's", assessed_at=self.env.clock())
+        assert await self.env.store.commit(Add(made), Add(assessed))
 
     async def person(self, login: str) -> Person:
         found = await self.env.store.read(Person, login)

@@ -70,6 +70,30 @@ def try_code(
     _tell(obtain_by_code(trial, opened, show_token=show_token), as_json=as_json)
 
 
+@app.command("device")
+def try_device(
+    issuer: IssuerAt = DEV,
+    client_id: Annotated[
+        str, typer.Option(help="A public client for which `deputize client device allow` was said.")
+    ] = "demo-device",
+    scope: Annotated[str, typer.Option(help="The scope to ask for.")] = "prescriptions:read",
+    resource: ResourceAsked = "",
+    dpop: Dpop = True,
+    show_token: ShowToken = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a code, have a person type it elsewhere, and say what is in the token (RFC 8628)."""
+    from deputize.cli.trying import CodeTrial, obtain_by_device
+    from deputize.sdk import Prompt
+
+    def shown(prompt: Prompt) -> None:
+        told = f"Open {prompt.verification_uri} and type {prompt.user_code}"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(told, markup=False)
+
+    trial = CodeTrial(issuer=issuer, client_id=client_id, scope=scope, resource=resource, dpop=dpop)
+    _tell(obtain_by_device(trial, shown, show_token=show_token), as_json=as_json)
+
+
 def _tell(told: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(told, ensure_ascii=False))

@@ -19,6 +19,7 @@ from deputize.sdk import (
     Discovery,
     LoopbackReceiver,
     PrivateKeyJwt,
+    Prompt,
     Public,
     Refused,
     SecretBasic,
@@ -28,6 +29,8 @@ from deputize.sdk import (
     begin,
     client_credentials,
     collect,
+    device_begin,
+    device_collect,
 )
 
 
@@ -91,19 +94,23 @@ class CodeTrial:
     resource: str
     dpop: bool
 
+    def login(self, env: Env) -> ClientLogin:
+        """The client, with a fresh key where its token is to be bound."""
+        return ClientLogin(
+            client_id=ClientId(self.client_id),
+            issuer=Issuer(self.issuer),
+            method=Public(),
+            clock=env.clock,
+            random=env.random,
+            dpop_key=PrivateKey.generate() if self.dpop else None,
+        )
+
 
 def obtain_by_code(trial: CodeTrial, open_page: Callable[[str], object], *, show_token: bool) -> dict[str, Any]:
     """What happened, step by step."""
 
     async def work(env: Env) -> dict[str, Any]:
-        login = ClientLogin(
-            client_id=ClientId(trial.client_id),
-            issuer=Issuer(trial.issuer),
-            method=Public(),
-            clock=env.clock,
-            random=env.random,
-            dpop_key=PrivateKey.generate() if trial.dpop else None,
-        )
+        login = trial.login(env)
         steps = [f"1. Read the server's metadata of {trial.issuer}, and hold that it names itself."]
         server = await Discovery().server(login.issuer, env)
         with LoopbackReceiver(open_page=open_page) as receiver:
@@ -119,6 +126,25 @@ def obtain_by_code(trial: CodeTrial, open_page: Callable[[str], object], *, show
         steps.append("4. Its state is the request's, and its iss the server's.")
         token = await arun(collect(server, login, begun, arrived), env)
         steps.append(f"5. POST {server.token_endpoint}: authorization_code, with the PKCE verifier.")
+        return _told(token, env, steps, show_token=show_token)
+
+    return _with_env(trial.issuer, work)
+
+
+def obtain_by_device(trial: CodeTrial, show: Callable[[Prompt], object], *, show_token: bool) -> dict[str, Any]:
+    """What happened, step by step; `show` shows a person the code."""
+
+    async def work(env: Env) -> dict[str, Any]:
+        login = trial.login(env)
+        steps = [f"1. Read the server's metadata of {trial.issuer}, and hold that it names itself."]
+        server = await Discovery().server(login.issuer, env)
+        wanted, resource = scope(trial.scope), trial.resource or None
+        prompt = await arun(device_begin(server, login, scope=wanted, resource=resource), env)
+        steps.append(f"2. POST {server.device_authorization_endpoint}: a code for the device, and one for a person.")
+        show(prompt)
+        steps.append(f"3. A person types {prompt.user_code} at {prompt.verification_uri}, and answers there.")
+        token = await arun(device_collect(server, login, prompt, scope=wanted), env)
+        steps.append(f"4. POST {server.token_endpoint}: device_code, every {prompt.pending.interval} s until then.")
         return _told(token, env, steps, show_token=show_token)
 
     return _with_env(trial.issuer, work)

@@ -4,6 +4,7 @@ from deputize.sdk.access import Access, Attempt
 from deputize.sdk.answers import Pending, Refused, TokenSet
 from deputize.sdk.authorize import Begun, authorize, begin, collect, refresh
 from deputize.sdk.connection import Connection
+from deputize.sdk.device import Prompt, device, device_begin, device_collect
 from deputize.sdk.discover import Discovery, ResourceMetadata, find_resource, find_server
 from deputize.sdk.flow import Flow, Visit, Wait, arun, run
 from deputize.sdk.login import ClientLogin, PrivateKeyJwt, Public, SecretBasic, SecretPost
@@ -39,6 +40,7 @@ __all__ = [
     "OAuth",
     "Pending",
     "PrivateKeyJwt",
+    "Prompt",
     "Public",
     "Refused",
     "Registered",
@@ -58,6 +60,9 @@ __all__ = [
     "ciba_collect",
     "client_credentials",
     "collect",
+    "device",
+    "device_begin",
+    "device_collect",
     "exchange",
     "find_resource",
     "find_server",

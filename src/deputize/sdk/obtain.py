@@ -112,7 +112,7 @@ def ciba_collect(
 ) -> Flow[TokenSet]:
     """Look until the person has answered, or no longer may. Refused where they said no."""
     fields = (("grant_type", CIBA), ("auth_req_id", pending.handle.reveal()))
-    reply = yield from _polled(server, login, server.token_endpoint, fields, pending)
+    reply = yield from polled(server, login, server.token_endpoint, fields, pending)
     return token_told(reply, login, scope)
 
 
@@ -154,7 +154,7 @@ def transaction_begin(server: ServerMetadata, login: ClientLogin, challenge: str
 def transaction_collect(server: ServerMetadata, login: ClientLogin, pending: Pending) -> Flow[TokenSet]:
     """Look until the person has answered, or no longer may. Refused where they said no."""
     fields = (("transaction_authorization_id", pending.handle.reveal()),)
-    reply = yield from _polled(server, login, server.transaction_authorization_endpoint, fields, pending)
+    reply = yield from polled(server, login, server.transaction_authorization_endpoint, fields, pending)
     return token_told(reply, login, frozenset())
 
 
@@ -181,7 +181,7 @@ def introspect(server: ServerMetadata, login: ClientLogin, token: Secret) -> Flo
     return Introspection(active=active, claims=told)
 
 
-def _polled(
+def polled(
     server: ServerMetadata, login: ClientLogin, endpoint: str | None, fields: Fields, pending: Pending
 ) -> Flow[Reply]:
     """Look at once (an earlier yes may have answered), then at the server's pace, slower where it is in trouble."""
