@@ -304,6 +304,8 @@ async def test_dpop_negative_tests(bank: Bank) -> None:
     ):
         answer = await bank.userinfo(token, **altered)
         assert (answer.status, answer["error"]) in {(401, "invalid_token"), (401, "invalid_dpop_proof")}, altered
+    challenges = " ".join(value for name, value in answer.headers if name == "www-authenticate")
+    assert 'algs="ES256 Ed25519 PS256"' in challenges
     weak = world.proof(RSA, "/userinfo", htm="GET", ath=token_hash(token))
     assert (await bank.userinfo(token, ("dpop", weak)))["error_description"] == STRONG_ALG.says
     answer = await bank.pushed(key=RSA)

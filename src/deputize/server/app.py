@@ -164,7 +164,7 @@ async def _protocol(
         members = await found.endpoint(request, here, env)
     except Refusal as refusal:
         http.note_refusal(refusal, scope["path"])
-        return _refused(refusal, found, scope)
+        return _refused(refusal, found, scope, here)
     except Fault as fault:
         http.log.error("failed", path=scope["path"], what=str(fault))
         return http.failed(fault)
@@ -178,13 +178,13 @@ async def _protocol(
     return http.answered(members, status=201 if found.name in _CREATES else 200)
 
 
-def _refused(refusal: Refusal, found: _Place, scope: Scope) -> Outbound:
+def _refused(refusal: Refusal, found: _Place, scope: Scope, here: AuthorizationServer) -> Outbound:
     if refusal.rule is http.METHOD:
         return _with(http.refused(refusal), ("allow", ", ".join(found.methods)))
     if found.name in _WITH_TOKEN:
-        return http.refused_token(refusal)
+        return http.refused_token(refusal, here.algs)
     if refusal.rule in {registration.INVITED, registration.YOURS}:
-        return http.refused_token(refusal, bound=False)
+        return http.refused_token(refusal, frozenset())
     basic = any(name == b"authorization" for name, _ in scope["headers"])
     return http.refused(refusal, statuses=found.statuses, basic=basic)
 

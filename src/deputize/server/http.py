@@ -130,15 +130,15 @@ def refused(refusal: Refusal, *, statuses: dict[str, int] | None = None, basic: 
 _TOKEN_STATUS: Final = {"invalid_request": 400, "insufficient_scope": 403}
 
 
-def refused_token(refusal: Refusal, *, bound: bool = True) -> Outbound:
+def refused_token(refusal: Refusal, algs: frozenset[str] = ALL) -> Outbound:
     """A refusal of an access token (RFC 6750, 3; RFC 9449, 7.1): which schemes there are, and what was wrong.
 
-    `bound` says that a token may be bound to a key here.
+    `algs` are what a proof may be signed with; without any, tokens are not bound to keys here.
     """
     missing = refusal.error == "missing_token"  # no code where no token came
     told = () if missing else (("error", refusal.error), ("error_description", refusal.rule.says))
     params = (*told, *refusal.params)
-    dpop = (("DPoP", (*params, ("algs", " ".join(sorted(ALL))))),) if bound else ()
+    dpop = (("DPoP", (*params, ("algs", " ".join(sorted(algs))))),) if algs else ()
     schemes = (("Bearer", params), *dpop)
     extra = tuple(("www-authenticate", challenge.www_authenticate(name, told)) for name, told in schemes)
     members = {} if missing else {"error": refusal.error, "error_description": refusal.rule.says}
