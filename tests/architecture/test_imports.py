@@ -40,6 +40,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "reading",
         "client_document",
         "redirects",
+        "offers",
         "request_object",
         "requested",
         "registering",

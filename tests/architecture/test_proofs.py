@@ -28,6 +28,7 @@ PROOFS = (
     Proof("VerifiedSdJwt", "vc.presented", frozenset({"vc.presented"})),
     Proof("VerifiedCredential", "vc.verify", frozenset({"vc.verify"})),
     Proof("VerifiedAnswer", "vc.presentations", frozenset({"vc.presentations"})),
+    Proof("ProvenKeys", "vc.proofs", frozenset({"vc.proofs"})),
     Proof("BoundKey", "oauth.binding", frozenset({"oauth.dpop", "oauth.certificate"})),
     Proof("CheckedProof", "oauth.dpop", frozenset({"oauth.dpop"})),
     Proof("AuthenticatedClient", "oauth.login", frozenset({"oauth.login"}), "proven", frozenset({"oauth.client_auth"})),

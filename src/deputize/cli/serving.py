@@ -57,7 +57,7 @@ async def _serve(settings: Settings, *, worker: int | None = None) -> None:
             tools=os.environ.get("DEPUTIZE_DEV_TOOLS", dev_records.TOOLS),
         )
         people = await dev_records.seed(env, here.issuer.text, dev_records.DevFiles(DEV_FOLDER), places)
-    app = protocol_app(here, env, pages(here, env, PageSettings()), parts.edge)
+    app = protocol_app(here, env, pages(here, env, PageSettings()), parts.edge, parts.credentials)
     server = settings.server
 
     def ready() -> None:

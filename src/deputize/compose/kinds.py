@@ -16,6 +16,7 @@ from deputize.oauth.grants.authorization_code import Code
 from deputize.oauth.grants.transaction import Presented
 from deputize.oauth.newcomers import InitialToken, Registration
 from deputize.oauth.nonces import NonceSecret
+from deputize.oauth.offers import Entitled, Offer
 from deputize.oauth.registration import Quota
 from deputize.oauth.standing import Standing
 from deputize.oauth.statuses import StatusEntry, StatusList, StatusTie, StatusUse
@@ -23,11 +24,13 @@ from deputize.oauth.throttle import Throttle
 from deputize.oauth.tokens import Revoked
 from deputize.server.codes import Authenticator
 from deputize.server.invitations import Invitation
+from deputize.server.issuing import Delivered, Transaction
 from deputize.server.passkeys import Passkey
 from deputize.server.people import KnownBrowser, Password
 from deputize.server.session import Session
 from deputize.server.tickets import TicketUsed
 from deputize.vc.presentations import Wanted
+from deputize.vc.proofs import ProofNonceUsed
 from deputize.vc.verify import NonceSpent
 
 KINDS: Final[tuple[type[Record], ...]] = (
@@ -38,5 +41,6 @@ KINDS: Final[tuple[type[Record], ...]] = (
     *(Ask, Turn, Standing, Notice, Event),
     *(Family, Revoked, AssertionSeen, ProofSeen, Presented, CallSpent, NonceSecret),
     *(KeyRing, NonceSpent, Wanted),
+    *(Offer, Entitled, Transaction, Delivered, ProofNonceUsed),
     *(StatusList, StatusEntry, StatusTie, StatusUse),
 )

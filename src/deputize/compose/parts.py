@@ -16,6 +16,7 @@ from deputize.adapters.policy import SettingsPolicy
 from deputize.adapters.sqlite import SqliteStore
 from deputize.adapters.stores import is_postgres, open_store
 from deputize.adapters.system import SystemClock, SystemRandom
+from deputize.compose.credentials import credentials_of
 from deputize.compose.keys import signer_of
 from deputize.compose.kinds import KINDS
 from deputize.compose.settings import Settings
@@ -34,6 +35,7 @@ from deputize.oauth.login import Method
 from deputize.oauth.mandates import Mandates
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.statuses import Statuses
+from deputize.server.credentials import ANONYMOUS, Credentials
 from deputize.server.mandates import mint
 
 
@@ -98,12 +100,16 @@ async def reader_env(*, allowed_origins: frozenset[str] = frozenset(), ca_file: 
 
 @dataclass(frozen=True, slots=True)
 class ServerParts:
-    """An authorization server and its ports; `edge` where clients' certificates can reach it."""
+    """An authorization server and its ports; `edge` where clients' certificates can reach it.
+
+    `credentials` are those that it issues and asks for, if any.
+    """
 
     here: AuthorizationServer
     env: Env
     signer: RingSigner
     edge: Edge | None = None
+    credentials: Credentials | None = None
 
 
 def _methods(settings: Settings) -> tuple[Method, ...]:
@@ -153,7 +159,7 @@ async def server_parts(settings: Settings) -> ServerParts:
     devices = replace(settings.oauth.device, on=True) if settings.dev else settings.oauth.device
     here = AuthorizationServer(
         issuer=issuer,
-        grants=table(settings.oauth.refresh, devices),
+        grants=table(settings.oauth.refresh, devices, credentials=bool(settings.credentials.issued)),
         methods=methods,
         ways=_ways(settings, methods),
         tokens=settings.oauth.tokens,
@@ -167,9 +173,11 @@ async def server_parts(settings: Settings) -> ServerParts:
         drafts=settings.drafts_on,
         statuses=Statuses(issuer, settings.oauth.status) if "status-list" in settings.drafts_on else None,
         mandates=Mandates(mint, settings.oauth.mandates) if "agent-mandate" in settings.drafts_on else None,
+        anonymous=ANONYMOUS if settings.credentials.issued and settings.credentials.anonymous else "",
     )
     edge = Edge.of(settings.server.proxies) if takes_certificates(settings) else None
     env = ports(await _store(settings), fetch=GuardedFetch(settings=settings.adapters.fetch))
     await env.store.commit(Add(own_resource(here.issuer.text)))  # False where it is there from an earlier start
     signer = await signer_of(settings.keys, env.store, env.clock)
-    return ServerParts(here, replace(env, signer=signer), signer, edge)
+    env = replace(env, signer=signer)
+    return ServerParts(here, env, signer, edge, await credentials_of(settings, here, env))

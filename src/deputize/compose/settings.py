@@ -34,6 +34,8 @@ from deputize.oauth.registering import Settings as RegistrationSettings
 from deputize.oauth.requested import Settings as AuthorizeSettings
 from deputize.oauth.statuses import Settings as StatusSettings
 from deputize.oauth.tokens import Settings as TokenSettings
+from deputize.server.credentials import Settings as CredentialSettings
+from deputize.server.credentials import mistakes as mistakes_of_credentials
 
 FILE: Final = Path("deputize.toml")
 
@@ -137,6 +139,7 @@ class Settings(BaseSettings):
     keys: KeySettings = KeySettings()
     oauth: OAuthSettings = OAuthSettings()
     adapters: AdapterSettings = AdapterSettings()
+    credentials: CredentialSettings = CredentialSettings()
     drafts: dict[str, bool] = {}
 
     @classmethod
@@ -217,6 +220,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     yield from mistakes_of_keys(settings.keys, max(life, settings.oauth.tokens.life))
     yield from _mistakes_of_fetch(settings)
     yield from _mistakes_of_profile(settings)
+    yield from mistakes_of_credentials(settings.credentials)
     names = {spec.name for spec in SPECS}
     for name in settings.drafts:
         if name not in names:

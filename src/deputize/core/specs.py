@@ -101,6 +101,13 @@ SPECS: tuple[Spec, ...] = (
         Status.FINAL,
         ("vc.dcql", "vc.matching", "vc.client_ids", "vc.requests", "vc.answers", "vc.presentations"),
     ),
+    Spec(
+        "openid4vci",
+        "OpenID4VCI 1.0",
+        "OpenID for Verifiable Credential Issuance",
+        Status.FINAL,
+        ("oauth.offers", "oauth.grants.pre_authorized_code", "vc.proofs", "vc.issuance", "server.issuing"),
+    ),
     Spec("form-post", "OAuth 2.0 Form Post Response Mode", "Form Post", Status.FINAL, ("server.authorizing",)),
     Spec(
         "fapi2",

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from deputize.core.rules import Rule
 from deputize.core.values import WebUrl
-from deputize.core.wire import JsonObject, Malformed, json_value
+from deputize.core.wire import JsonObject, Malformed, b64u, json_value
 
 DETAILS_MAX: Final = 8
 DETAILS_BYTES_MAX: Final = 16 * 1024
@@ -61,7 +61,8 @@ class Said:
 class DetailType:
     """A row: the type's name, a check that raises ValueError, whether one detail is within another, its sentence.
 
-    `binds` says that who has one of this type may do nothing else: so it cannot be left out, as others can.
+    `binds` says that who has one of this type may do nothing else: so it cannot be left out, as others can. `granted`
+    completes one that a person (by their key) has allowed, before a token says it.
     """
 
     name: str
@@ -69,6 +70,7 @@ class DetailType:
     covers: Callable[[Detail, Detail], bool]
     says: Callable[[Mapping[str, Any]], Said]
     binds: bool = False
+    granted: "Callable[[Detail, str], Detail] | None" = None
 
 
 def shown_text(text: object, *, length_max: int = 140) -> str:
@@ -155,6 +157,61 @@ def _say_purchase(members: Mapping[str, Any]) -> Said:
     return Said(wants=f"order {what} for {amount} from {members['payee']}", facts=facts)
 
 
+# --- openid_credential: a credential is issued (OpenID4VCI 1.0, 5.1.1) ---------------------------------------------
+
+OPENID_CREDENTIAL: Final = "openid_credential"
+IDENTIFIERS_MAX: Final = 32
+_CONFIGURATION: Final = re.compile(r"[A-Za-z0-9._~:/+-]{1,256}")
+
+
+def dataset(person: str, configuration: str) -> str:
+    """The credential_identifier of what this person is entitled to: one for each configuration."""
+    return b64u(hashlib.sha256(f"dataset {configuration} {person}".encode("utf-8", "surrogatepass")).digest())
+
+
+def openid_credential(configuration: str, identifiers: Iterable[str]) -> Detail:
+    """The detail of a token that has these datasets issued."""
+    return Detail.of(
+        type=OPENID_CREDENTIAL,
+        credential_configuration_id=configuration,
+        credential_identifiers=list(identifiers),
+    )
+
+
+def _check_credential(members: Mapping[str, Any]) -> None:
+    foreign = set(members) - {"type", "credential_configuration_id", "credential_identifiers", "locations", "claims"}
+    if foreign:
+        raise Malformed(f"fields unknown: {sorted(foreign)}")
+    name = members.get("credential_configuration_id")
+    if not isinstance(name, str) or not _CONFIGURATION.fullmatch(name):
+        raise Malformed("a credential_configuration_id is a short text")
+    for field, at_most in (("credential_identifiers", IDENTIFIERS_MAX), ("locations", 1)):
+        told = members.get(field, ["-"])
+        if not isinstance(told, list) or not 1 <= len(told) <= at_most:
+            raise Malformed(f"{field} is an array of one or a few texts")
+        if not all(isinstance(one, str) and 1 <= len(one) <= 2048 for one in told):
+            raise Malformed(f"{field} has texts")
+    if not isinstance(members.get("claims", []), list):
+        raise Malformed("claims is an array")
+
+
+def _covers_credential(wide: Detail, narrow: Detail) -> bool:
+    mine, theirs = wide.members, narrow.members
+    names = (set(one.pop("credential_identifiers", ())) for one in (mine, theirs))
+    known, asked = names
+    return mine == theirs and asked <= known
+
+
+def _say_credential(members: Mapping[str, Any]) -> Said:
+    name = members["credential_configuration_id"]
+    return Said(wants=f"put your credential {name} into a wallet", often="once", facts=(("Credential", name),))
+
+
+def _granted_credential(one: Detail, person: str) -> Detail:
+    members = one.members
+    return Detail.of(**members | {"credential_identifiers": [dataset(person, members["credential_configuration_id"])]})
+
+
 # --- the table ------------------------------------------------------------------------------------------------------
 
 
@@ -166,6 +223,7 @@ def same(wide: Detail, narrow: Detail) -> bool:
 TYPES: Final[tuple[DetailType, ...]] = (
     DetailType(HTTP_CALL, _check_call, same, _say_call, binds=True),
     DetailType("purchase", _check_purchase, same, _say_purchase),
+    DetailType(OPENID_CREDENTIAL, _check_credential, _covers_credential, _say_credential, granted=_granted_credential),
 )
 _BY_NAME: Final = {row.name: row for row in TYPES}
 
@@ -205,6 +263,12 @@ def binds(one: Detail) -> bool:
     """Whether who has it may do nothing else."""
     row = _BY_NAME.get(one.type)
     return row is not None and row.binds
+
+
+def granted(one: Detail, person: str) -> Detail:
+    """What a token says of a detail that this person has allowed (RFC 9396, 7.1)."""
+    row = _BY_NAME.get(one.type)
+    return one if row is None or row.granted is None else row.granted(one, person)
 
 
 def says(one: Detail) -> Said:

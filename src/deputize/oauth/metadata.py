@@ -32,6 +32,7 @@ DEVICE_AUTHORIZATION: Final = "/device_authorization"
 TRANSACTION: Final = "/transaction"
 REGISTRATION: Final = REGISTRATION_PATH
 CODE: Final = "authorization_code"
+PRE_AUTHORIZED: Final = "urn:ietf:params:oauth:grant-type:pre-authorized_code"
 CIBA: Final = "urn:openid:params:grant-type:ciba"
 DEVICE_CODE: Final = _DEVICE_CODE
 
@@ -50,6 +51,7 @@ def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset(
     methods = list(here.method_names)
     algs = sorted(here.algs)
     has_ciba = any(grant.type == CIBA for grant in here.grants)
+    has_offers = any(grant.type == PRE_AUTHORIZED for grant in here.grants)
     has_code = any(grant.type == CODE for grant in here.grants)
     told: JsonObject = {
         "issuer": here.issuer.text,
@@ -60,8 +62,12 @@ def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset(
         "grant_types_supported": [grant.type for grant in here.grants],
         "response_types_supported": ["code"] if has_code else [],
         "dpop_signing_alg_values_supported": algs,
-        "authorization_details_types_supported": [row.name for row in details.TYPES],
+        "authorization_details_types_supported": [
+            row.name for row in details.TYPES if has_offers or row.name != details.OPENID_CREDENTIAL
+        ],
     }
+    if has_offers:
+        told["pre-authorized_grant_anonymous_access_supported"] = bool(here.anonymous)
     if signing:
         told["introspection_signing_alg_values_supported"] = sorted(signing)
     for endpoint in ("token", "introspection", "revocation"):
@@ -204,5 +210,7 @@ def of_resource(
         told["jwks_uri"] = jwks_uri
         told["txn_challenge_jwks_uri"] = jwks_uri
         told["txn_challenge_signing_alg_values_supported"] = sorted(ALL)
-        told["authorization_details_types_supported"] = [row.name for row in details.TYPES]
+        told["authorization_details_types_supported"] = [
+            row.name for row in details.TYPES if row.name != details.OPENID_CREDENTIAL
+        ]
     return told

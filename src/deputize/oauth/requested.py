@@ -9,7 +9,7 @@ from deputize.core.ports import Env
 from deputize.core.rules import Rule
 from deputize.core.values import Issuer, Seconds
 from deputize.core.wire import Form
-from deputize.oauth import tokens
+from deputize.oauth import offers, tokens
 from deputize.oauth.asked import OPENID, SCOPE_ALLOWED, TARGET_NAMED, asked_scope
 from deputize.oauth.client import OWN_SCOPES, Client, Resource
 from deputize.oauth.details import Detail, details
@@ -124,6 +124,10 @@ async def read(form: Form, client: Client, where: Answering, issuer: Issuer, env
     told = form.get("authorization_details")
     wanted = () if told is None else details(told)
     audience, scope = await leads_to(form, client, has_details=bool(wanted), issuer=issuer.text, env=env)
+    hinted = tokens.hinted(shown, issuer, client, env, error="invalid_request") if shown else ""
+    offered = form.get("issuer_state")
+    if offered is not None:
+        hinted = await offers.person_of(offered, hinted, env)
     return Requested(
         client=client.key,
         destination=where.destination,
@@ -138,7 +142,7 @@ async def read(form: Form, client: Client, where: Answering, issuer: Issuer, env
         prompt=_prompt(form),
         max_age=_max_age(form),
         login_hint=hint,
-        hinted=tokens.hinted(shown, issuer, client, env, error="invalid_request") if shown else "",
+        hinted=hinted,
         acr_values=tuple((form.get("acr_values") or "").split()),
         rests_on=client.rests_on,
     )

@@ -32,6 +32,8 @@ class AuthorizationServer:
     """One issuer. Nothing but this value knows which one a request is for.
 
     `ways` are how clients are known beside those that were registered. `fapi2` says that it keeps to FAPI 2.0.
+    `anonymous` is the client that stands for wallets which do not say who they are, where these are let in with an
+    offer's code.
     """
 
     issuer: Issuer
@@ -47,6 +49,7 @@ class AuthorizationServer:
     device: DeviceSettings = DeviceSettings()
     drafts: frozenset[str] = field(default_factory=frozenset)
     statuses: Statuses | None = None
+    anonymous: str = ""
     mandates: Mandates | None = None
     fapi2: bool = False
 

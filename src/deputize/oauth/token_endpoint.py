@@ -10,7 +10,14 @@ from deputize.core.wire import Inbound, JsonObject
 from deputize.oauth import families, fapi2, mandates, newcomers, tokens
 from deputize.oauth.approval import GONE, MANDATE, Approval
 from deputize.oauth.client_auth import authenticate
-from deputize.oauth.grants import ciba, device_code, refresh_token, token_exchange, transaction
+from deputize.oauth.grants import (
+    ciba,
+    device_code,
+    pre_authorized_code,
+    refresh_token,
+    token_exchange,
+    transaction,
+)
 from deputize.oauth.login import AuthenticatedClient
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.statuses import Statuses
@@ -20,7 +27,7 @@ TRIES: Final = 20
 
 async def token(request: Inbound, here: AuthorizationServer, env: Env) -> JsonObject:
     """POST /token (RFC 6749, 3.2)."""
-    form = request.form()
+    form = pre_authorized_code.named(request, here.anonymous)
     client = await authenticate(request, form, here, env)
     grant = here.grant_for(form.one("grant_type"), client)
     question = grant.parse(form)

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,7 +17,9 @@ from deputize.oauth.client import Client
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.statuses import PATH as STATUS
 from deputize.server import http, mandates
+from deputize.server.credentials import Credentials
 from deputize.server.http import Asgi, Receive, Scope, Send
+from deputize.server.issuing import CredentialSite
 from deputize.server.status import StatusSite
 
 Endpoint = Callable[[Inbound, AuthorizationServer, Env], Awaitable[JsonObject | token_status.Signed | None]]
@@ -55,10 +58,17 @@ class _Place:
         return _METHODS.get(self.name, ("POST",))
 
 
-def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None, edge: Edge | None = None) -> Asgi:
+def protocol_app(
+    here: AuthorizationServer,
+    env: Env,
+    pages: Asgi | None = None,
+    edge: Edge | None = None,
+    credentials: Credentials | None = None,
+) -> Asgi:
     """The server as one ASGI application: the protocol by itself, everything else handed to `pages`.
 
-    `edge` says where clients' certificates come from; without one, nothing is believed to be one.
+    `edge` says where clients' certificates come from; without one, nothing is believed to be one. `credentials` are
+    those that are issued here.
     """
     path = urlsplit(here.issuer.text).path
     off = _off(here)
@@ -77,6 +87,9 @@ def protocol_app(here: AuthorizationServer, env: Env, pages: Asgi | None = None,
     documents |= {at: _Document(says) for at, says in mandates.published(here, env).items()}
 
     lists = None if here.statuses is None else StatusSite(here.statuses, env, path + STATUS)
+
+    if credentials is not None and credentials.settings.issued:
+        pages = _issuing(CredentialSite(credentials, here, env, edge), pages)
 
     def registered(asked: str) -> _Place | None:
         """What a client has registered: each lies at a path of its own."""
@@ -125,6 +138,26 @@ def _off(here: AuthorizationServer) -> frozenset[str]:
         metadata.REGISTRATION: here.registration.mode != "off",
     }
     return frozenset(name for name, is_there in there.items() if not is_there)
+
+
+def _issuing(site: CredentialSite, pages: Asgi | None) -> Asgi:
+    """The endpoints of a credential issuer before the pages."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await _not_http(scope, receive, send, pages)
+        elif site.serves(scope["path"]):
+            with suppress(http.Gone):
+                answer = await site.answered(scope, receive)
+                if site.here.dpop.nonces:
+                    answer = await _with_nonce(answer, site.here, site.env)
+                await http.send_out(answer, send, head=scope["method"] == "HEAD")
+        elif pages is not None:
+            await pages(scope, receive, send)
+        else:
+            await http.send_out(http.refused(Refusal("invalid_request", http.FOUND)), send)
+
+    return app
 
 
 def _described(here: AuthorizationServer, env: Env) -> Callable[[], JsonObject]:

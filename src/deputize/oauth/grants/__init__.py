@@ -9,6 +9,7 @@ from deputize.oauth.grants import (
     ciba,
     client_credentials,
     device_code,
+    pre_authorized_code,
     refresh_token,
     token_exchange,
 )
@@ -16,8 +17,10 @@ from deputize.oauth.grants import (
 NO_DEVICES: Final = device.Settings()
 
 
-def table(refresh: families.Settings, devices: device.Settings = NO_DEVICES) -> tuple[Grant, ...]:
-    """All rows, each made with its settings; that of devices where it is on."""
+def table(
+    refresh: families.Settings, devices: device.Settings = NO_DEVICES, *, credentials: bool = False
+) -> tuple[Grant, ...]:
+    """All rows, each made with its settings; those of devices and of offers where they are on."""
     return (
         authorization_code.GRANT,
         client_credentials.GRANT,
@@ -25,6 +28,7 @@ def table(refresh: families.Settings, devices: device.Settings = NO_DEVICES) -> 
         token_exchange.GRANT,
         refresh_token.grant(refresh),
         *((device_code.GRANT,) if devices.on else ()),
+        *((pre_authorized_code.GRANT,) if credentials else ()),
     )
 
 

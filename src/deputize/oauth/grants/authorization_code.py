@@ -19,7 +19,7 @@ from deputize.oauth.authentication import Authentication
 from deputize.oauth.authority import Authority
 from deputize.oauth.client import Resource
 from deputize.oauth.client_document import UNCHANGED
-from deputize.oauth.details import Detail, details
+from deputize.oauth.details import Detail, details, granted
 from deputize.oauth.grant import Grant
 from deputize.oauth.login import AuthenticatedClient
 from deputize.oauth.requested import Requested
@@ -198,6 +198,7 @@ async def _approval(request: Request, code: Code, env: Env) -> Approval:
     if request.resources is not None and scope is None:
         scope = await _scope_of(request.resources & code.allowed.audience, code.allowed.scope, env)
     narrowed = code.allowed.narrowed(audience=request.resources, scope=scope, details=request.details)
+    narrowed = replace(narrowed, details=tuple(granted(one, code.person) for one in narrowed.details))
     now = env.clock()
     once: tuple[Change, ...] = (
         Replace(code, replace(code, spent_at=now)),
