@@ -49,6 +49,12 @@ found.key_bound = await accepted(await obtained(told.key_client, client.PrivateK
 found.basic = await accepted(await obtained(told.secret_client, client.ClientSecretBasic(told.secret)));
 found.post = await accepted(await obtained(told.post_client, client.ClientSecretPost(told.secret)));
 
+// A secret that signs would have to be kept as it is: the one method of the library that there is no room for.
+found.secret_jwt = await obtained(told.secret_client, client.ClientSecretJwt(told.secret)).then(
+  () => 'a token',
+  (problem) => problem.error,
+);
+
 const { config, tokens } = await obtained(told.secret_client, client.ClientSecretBasic(told.secret));
 found.introspected = await client.tokenIntrospection(config, tokens.access_token);
 await client.tokenRevocation(config, tokens.access_token);

@@ -45,6 +45,11 @@ def test_with_dpop_the_token_is_bound_and_an_api_holds_the_proof(found: dict[str
     assert told["claims"]["cnf"]["jkt"]
 
 
+def test_a_secret_that_signs_is_no_proof(found: dict[str, Any]) -> None:
+    """client_secret_jwt: docs/divergences.md."""
+    assert found["secret_jwt"] == "invalid_client"
+
+
 def test_it_introspects_and_revokes(found: dict[str, Any]) -> None:
     assert found["introspected"]["active"] is True
     assert found["introspected_after_revocation"] == {"active": False}
