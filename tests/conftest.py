@@ -4,11 +4,24 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import pytest
+import structlog
+from hypothesis import settings
 
 from tests.support.flow import Flow, a_flow
 from tests.support.world import World, a_world
 
 LEGIBLE: Final = 60
+
+# What is logged without a configuration shows each variable of a traceback, which takes seconds.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
+if settings.get_current_profile_name() == "default":  # `make fuzz` has loaded its own
+    settings.register_profile("tests", deadline=None)  # a machine that is slow finds nothing wrong
+    settings.load_profile("tests")
 
 
 @pytest.fixture

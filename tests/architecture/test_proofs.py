@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 
@@ -114,14 +115,17 @@ def _holders(function: ast.AST, proof: frozenset[str], returning: frozenset[str]
 _COPIES = frozenset({"replace", "__replace__", "__setattr__"})
 
 
-def _altered(tree: ast.AST) -> Iterator[ast.expr]:
+@cache  # each proof asks the same of the same trees
+def _altered(tree: ast.AST) -> tuple[ast.expr, ...]:
     """What is copied with a change, or changed behind its back."""
+    found: list[ast.expr] = []
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Name(id=how) | ast.Attribute(attr=how), args=[what, *_]) if how in _COPIES:
-                yield what
+                found.append(what)
             case _:
                 pass
+    return tuple(found)
 
 
 def _alterations(module: Module, proof: str, returning: frozenset[str], fields: frozenset[str]) -> Iterator[str]:
@@ -131,16 +135,29 @@ def _alterations(module: Module, proof: str, returning: frozenset[str], fields: 
         if isinstance(what, ast.Attribute) and what.attr in fields:
             yield f"{module.at(what)}: {ast.unparse(what)}, which is {proof}, is copied with a change"
     for function in _functions(module.tree):
+        if not (altered := _altered(function)):
+            continue
         held = _holders(function, _aliases(module, proof), returning)
-        for what in _altered(function):
+        for what in altered:
             if isinstance(what, ast.Name) and what.id in held:
                 yield f"{module.at(what)}: {what.id}, which is {proof}, is copied with a change"
 
 
-def _functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
+@cache
+def _functions(tree: ast.AST) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef, ...]:
+    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+@cache
+def _annotated(tree: ast.AST) -> tuple[tuple[str, ast.expr], ...]:
+    """The fields of classes: name and type."""
+    return tuple(
+        (part.target.id, part.annotation)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for part in node.body
+        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)
+    )
 
 
 def _forgeries(sources: tuple[Module, ...], proof: Proof) -> list[str]:
@@ -148,14 +165,7 @@ def _forgeries(sources: tuple[Module, ...], proof: Proof) -> list[str]:
     returning = frozenset(
         function.name for module in sources for function in _functions(module.tree) if _mentions(function.returns, name)
     )
-    fields = frozenset(
-        part.target.id
-        for module in sources
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.ClassDef)
-        for part in node.body
-        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name) and _mentions(part.annotation, name)
-    )
+    fields = frozenset(field for module in sources for field, kind in _annotated(module.tree) if _mentions(kind, name))
     return [
         found
         for module in sources

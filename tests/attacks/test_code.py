@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deputize.adapters.sqlite import SqliteStore
 from deputize.core.ports import Event
 from deputize.core.values import Instant
 from deputize.core.wire import json_bytes
@@ -21,9 +22,10 @@ from deputize.oauth.families import Family
 from deputize.oauth.grants.authorization_code import LIFE, LIVE, NO_REPLAY, SAME_KEY, SAME_REDIRECT, VERIFIED, Code
 from deputize.oauth.login import CONFIDENTIAL
 from deputize.oauth.tokens import NOT_REVOKED, Revoked
-from tests.support.cast import BOT, CLAIM, INSURER, ORDER, PHARMACY, READ, a_purchase
+from tests.support.cast import BOT, CLAIM, INSURER, ORDER, PHARMACY, READ, BrokenStore, a_purchase
 from tests.support.flow import APP, ISSUER, TWO, VERIFIER, WEB, Flow, a_flow
 from tests.support.proofs import lets_through, stops
+from tests.support.variants import remade
 
 NOT_GOOD = (400, "invalid_grant")
 KEY, OTHER_KEY = PrivateKey.generate(), PrivateKey.generate()
@@ -230,6 +232,31 @@ async def test_tk_10_something_is_lost_before_the_code_is_used(flow: Flow, what:
 
 @lets_through(NO_WIDER_TARGET)
 @stops(NO_WIDER_TARGET)
+async def test_tk_09_a_code_of_one_worker_is_taken_by_another_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "world.db"
+    async with a_flow(path) as flow:
+        code = await flow.code()
+        others = SqliteStore(path)
+        try:
+            remade(flow.world, store=others)
+            assert (await flow.redeem(code)).status == 200
+        finally:
+            await others.close()
+
+
+async def test_tk_19_where_nothing_can_be_written_the_code_is_not_used_up(either: Flow) -> None:
+    """The mark that it was used, and what comes of it, are one write."""
+    store = either.world.store
+    code = await either.code()
+    remade(either.world, store=BrokenStore(store, frozenset({Family.kind})))
+    form = {"grant_type": "authorization_code", "code": code, "code_verifier": VERIFIER}
+    assert (await either.world.post_quickly("/token", form, by=APP)).status == 503
+    remade(either.world, store=store)
+    assert (await the_code(either)).spent_at is None
+    answer = await either.redeem(code)
+    assert await either.world.is_active(answer["access_token"])
+
+
 async def test_tk_11_another_resource_does_not_use_the_code_up(flow: Flow) -> None:
     code = await flow.code(TWO, scope=READ)
     for resource in (INSURER, "https://evil.example", ISSUER):
@@ -276,7 +303,7 @@ async def test_a_public_client_revokes_what_is_its_own(flow: Flow) -> None:
 
 @lets_through(SAME_KEY)
 @stops(SAME_KEY)
-async def test_a_code_that_is_bound_to_a_key_is_used_by_who_shows_it(flow: Flow) -> None:
+async def test_dp_09_a_code_that_is_bound_to_a_key_is_used_by_who_shows_it(flow: Flow) -> None:
     code = await flow.code(dpop_jkt=KEY.kid)
     assert (await flow.redeem(code)).told == NOT_GOOD
     assert (await flow.redeem(code, key=OTHER_KEY)).told == NOT_GOOD

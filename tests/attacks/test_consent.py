@@ -1,5 +1,6 @@
 """Corpus CO: Mallory wants Alice's yes for more than Alice has read, for another client, or without Alice."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -27,6 +28,15 @@ async def codes(flow: Flow) -> int:
 
 async def standing_of(flow: Flow, client: str) -> Standing | None:
     return await standing.find(Subject("alice"), ClientId(client), flow.world.env)
+
+
+async def test_rc_08_of_several_first_yeses_at_once_one_standing_is_left(flow: Flow) -> None:
+    browser = await flow.browser()
+    pages = [await flow.shown(browser, scope=scope) for scope in (READ, ORDER, READ)]
+    landed = await asyncio.gather(*(flow.says(browser, page, "allow", *ticks_on(page)) for page in pages))
+    assert all("code" in one.told for one in landed)
+    [kept] = await flow.world.store.select(Standing, "", "")
+    assert {scope for one in kept.allowed for scope in one.scope} == {READ, ORDER}
 
 
 # --- the form -------------------------------------------------------------------------------------------------------

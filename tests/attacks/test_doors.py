@@ -229,6 +229,7 @@ async def test_lg_04_a_code_is_good_once_nor_is_one_before_it() -> None:
 
 @stops(USED_ONCE)
 async def test_lg_04_of_ten_who_bring_one_code_at_once_one_is_let_in() -> None:
+    """RC-10."""
     world = await World(settings=replace(World().settings, people=replace(QUICK, login_free=99))).with_people()
     totp = await add_authenticator(world, await world.signed_in())
     world.fixed.forward(300)
@@ -316,6 +317,7 @@ async def test_lg_09_a_link_is_good_once_for_a_while_and_its_secret_is_not_kept(
 
 @stops(USED_ONCE)
 async def test_lg_09_of_many_who_use_one_link_at_once_one_has_it() -> None:
+    """RC-10."""
     world = World()
     secret = (await invitations.invite(world.env, login="carol")).reveal()
     shown = [(browser := world.browser(), await browser.get(f"/welcome/{secret}")) for _ in range(8)]

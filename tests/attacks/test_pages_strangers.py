@@ -70,6 +70,7 @@ async def test_co_05_what_was_asked_is_what_is_allowed_whatever_the_form_says() 
 
 @pytest.mark.parametrize("pair", [("allow", "allow"), ("allow", "deny"), ("deny", "allow"), ("deny", "deny")])
 async def test_co_08_of_two_answers_at_once_one_counts_and_both_say_which(pair: tuple[str, str]) -> None:
+    """RC-07."""
     world = await World().with_people()
     browser = await world.signed_in()
     ask = await world.asked()

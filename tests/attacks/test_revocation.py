@@ -124,6 +124,17 @@ async def test_in_05_a_hint_is_only_a_hint(world: World, hint: str) -> None:
     assert (await told_of(world, token)).body == DEAD
 
 
+async def test_in_08_what_begins_and_ends_like_a_good_token_is_not_taken_for_it(world: World) -> None:
+    """A token that was looked at is remembered, by a hash of all of it."""
+    token = await world.allowed()
+    assert (await told_of(world, token)).json["active"]
+    middle = len(token) // 2
+    altered = token[: middle - 8] + token[middle - 8 : middle + 8].swapcase() + token[middle + 8 :]
+    assert altered != token
+    assert (await told_of(world, altered)).body == DEAD
+    assert (await told_of(world, token)).json["active"]
+
+
 @pytest.mark.parametrize("who", [OTHER, BASIC, PHARMACY, ROAMING])
 async def test_rv_01_somebody_elses_token_stays_alive(world: World, who: str) -> None:
     token = await world.allowed()

@@ -97,13 +97,15 @@ async def _add_clients(path: Path, resource: str, x5t: str) -> None:
         assert await store.commit(
             Add(
                 Client(
-                    key="ca-bot", name="A", auth_method=mtls.CA_ISSUED, certificate_subject="san_dns:bot.example", **told
+                    key="ca-bot",
+                    name="A",
+                    auth_method=mtls.CA_ISSUED,
+                    certificate_subject="san_dns:bot.example",
+                    **told,
                 )
             ),
             Add(
-                Client(
-                    key="pinned-bot", name="B", auth_method=mtls.SELF_SIGNED, certificates=frozenset({x5t}), **told
-                )
+                Client(key="pinned-bot", name="B", auth_method=mtls.SELF_SIGNED, certificates=frozenset({x5t}), **told)
             ),
         )
     finally:

@@ -84,6 +84,7 @@ class Faster(BrokenStore):
 
 
 async def test_of_two_who_change_it_at_once_one_is_told_to_come_again(world: World) -> None:
+    """RC-09."""
     remade(world, store=Faster(world.store, frozenset()))
     with pytest.raises(Fault) as told:
         await client_secret.rotate(ClientId(POST), world.env)

@@ -135,6 +135,7 @@ async def test_a_login_that_is_taken_or_cannot_be_shown_is_refused(login: str) -
 
 
 async def test_of_two_who_want_one_login_at_once_one_has_it() -> None:
+    """RC-08."""
     world = World()
     told: list[str] = []
 
