@@ -6,14 +6,25 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from deputize import vc
     from deputize.adapters.system import SystemRandom
-    from deputize.compose.parts import guard_env, local_env
+    from deputize.compose.parts import client_env, guard_env, local_env, reader_env
     from deputize.jose.keys import PrivateKey
     from deputize.resource import Guard
     from deputize.sdk.agent import Agent
     from deputize.server.wire_guard import GuardedProtocol
 
 __version__ = "0.1.0"
-__all__ = ["Agent", "Guard", "GuardedProtocol", "PrivateKey", "SystemRandom", "guard_env", "local_env", "vc"]
+__all__ = [
+    "Agent",
+    "Guard",
+    "GuardedProtocol",
+    "PrivateKey",
+    "SystemRandom",
+    "client_env",
+    "guard_env",
+    "local_env",
+    "reader_env",
+    "vc",
+]
 
 _HOMES: Final = {
     "Agent": "deputize.sdk.agent",
@@ -21,8 +32,10 @@ _HOMES: Final = {
     "GuardedProtocol": "deputize.server.wire_guard",
     "PrivateKey": "deputize.jose.keys",
     "SystemRandom": "deputize.adapters.system",
+    "client_env": "deputize.compose.parts",
     "guard_env": "deputize.compose.parts",
     "local_env": "deputize.compose.parts",
+    "reader_env": "deputize.compose.parts",
 }
 
 

@@ -119,7 +119,8 @@ _REACHES_OUT = {
     "sdk.agent": "an agent's way to its own gateway",
     "sdk.with_httpx2": "the program's own client calls its APIs; it is only told what to send along",
     "sdk.with_httpx": "the same",
-    "cli.demo": "waits for the processes that it started",
+    "cli.stage": "waits for the processes that it started",
+    "cli.errand": "somebody who tries a stolen mandate, at the clinic that the demo started",
     "cli.thumb": "a person's browser at the server that the demo started",
     "cli.running": "finds a free port, and asks the processes that it started",
 }

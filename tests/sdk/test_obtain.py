@@ -3,12 +3,23 @@
 import pytest
 
 from deputize.core.rules import Fault
-from deputize.core.values import Seconds, Secret
+from deputize.core.values import Instant, Seconds, Secret
 from deputize.core.wire import Headers, JsonObject, Reply
+from deputize.oauth.approval import MANDATE
 from deputize.oauth.details import Detail
 from deputize.sdk.answers import Pending, Refused, TokenSet
 from deputize.sdk.flow import Flow
-from deputize.sdk.obtain import ciba, client_credentials, exchange, introspect, revoke, transaction, transaction_begin
+from deputize.sdk.obtain import (
+    Mandate,
+    ciba,
+    client_credentials,
+    exchange,
+    introspect,
+    mandate,
+    revoke,
+    transaction,
+    transaction_begin,
+)
 from tests.sdk.served import ISSUER, SERVER, Served, token, told
 
 RS = "https://pharmacy.example"
@@ -198,6 +209,23 @@ def test_exchange_takes_nothing_but_an_access_token(kind: str | None) -> None:
     served = Served()
     with pytest.raises(Fault):
         served.run(exchange(SERVER, served.login, Secret("mandate")), [token(issued_token_type=kind)])
+
+
+def test_a_mandate_is_asked_for_with_the_agents_key() -> None:
+    served = Served()
+    answer = {"access_token": "a~b~", "issued_token_type": MANDATE, "token_type": "N_A", "expires_in": 60}
+    got = served.run(mandate(SERVER, served.login, Secret("token"), scope=READ), [told(answer)])
+    assert got == Mandate(text="a~b~", expires_at=Instant(served.clock() + 60))
+    form = served.forms()[0]
+    assert (form["requested_token_type"], form["subject_token"], form["scope"]) == ((MANDATE,), ("token",), ("read",))
+    assert any(name == "dpop" for name, _ in served.calls[0].headers)
+    for changed in ({"issued_token_type": None}, {"access_token": 7}, {"expires_in": "60"}, {"expires_in": True}):
+        with pytest.raises(Fault):
+            served.run(mandate(SERVER, served.login, Secret("token")), [told({**answer, **changed})])
+    keyless = Served(dpop_key=None)
+    with pytest.raises(Fault):
+        keyless.run(mandate(SERVER, keyless.login, Secret("token")), [])
+    assert keyless.calls == []
 
 
 def test_a_challenge_is_presented_as_it_came_and_polled() -> None:

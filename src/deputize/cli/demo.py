@@ -2,147 +2,26 @@
 
 import contextlib
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, TextIO, cast
+from typing import Any, Final, Protocol, TextIO, cast
 
-import httpx2
 import segno
 from rich.console import Console
 from rich.panel import Panel
 
+from deputize.cli.errand import Errand
+from deputize.cli.stage import PERSON_SECONDS, Act, Stage, answer_of, how, staged
 from deputize.cli.thumb import Thumb
 from deputize.cli.timeline import timeline
 from deputize.core.rules import Fault
 
-PORTS: Final = {"server": 9400, "management": 9401, "gateway": 9410, "pharmacy": 9420}
-READY_SECONDS: Final = 20
-PERSON_SECONDS: Final = 600
 SENTENCE: Final = (
     "pharmacy-bot wants to order 30 × Ibuprofen 400 mg for €12.40 from Madrid Pharmacy, once, within 5 minutes."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """One act: what was told, the status that decided it, and whether it went as it should."""
-
-    act: int
-    told: str
-    status: int
-    ok: bool
-
-
-@dataclass(slots=True)
-class Stage:
-    """Where the story plays: addresses, processes, files."""
-
-    folder: Path
-    ports: dict[str, int]
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    def at(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.ports[name]}"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        told = {
-            "DEPUTIZE_SERVER__ISSUER": self.at("server"),
-            "DEPUTIZE_SERVER__PORT": str(self.ports["server"]),
-            "DEPUTIZE_SERVER__MANAGEMENT_PORT": str(self.ports["management"]),
-            "DEPUTIZE_OAUTH__ASKING__INTERVAL": "1",
-            "DEPUTIZE_DEV_PHARMACY": self.at("pharmacy"),
-            "DEPUTIZE_DEV_GATEWAY": self.at("gateway"),
-            "PYTHONUNBUFFERED": "1",
-        }
-        return {**os.environ, **told}
-
-    def begin(self, name: str, *command: str) -> None:
-        """Start a process."""
-        with (self.folder / f"{name}.log").open("wb") as log:
-            self.processes[name] = subprocess.Popen(  # noqa: S603 (our own program)
-                [sys.executable, *command], cwd=self.folder, env=self.environment, stdout=log, stderr=log
-            )
-
-    def wait_for(self, name: str, healthy: str) -> None:
-        """Wait until a process answers."""
-        end = time.monotonic() + READY_SECONDS
-        with httpx2.Client(trust_env=False) as http:
-            while time.monotonic() < end and self.processes[name].poll() is None:
-                with contextlib.suppress(httpx2.HTTPError):
-                    if http.get(healthy).status_code < 500:
-                        return
-                time.sleep(0.02)
-        raise Fault(f"the {name} did not start; it said:\n{(self.folder / f'{name}.log').read_text()[-2000:]}")
-
-    def bot(self, *words: str, name: str = "pharmacy-bot") -> "subprocess.Popen[str]":
-        """Let an agent do something, as a process of its own that has only its own file."""
-        command = [sys.executable, str(examples() / "pharmacy_bot.py"), f"var/dev/{name}.json", *words]
-        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, text=True)  # noqa: S603 (our own program)
-
-    def close(self) -> None:
-        for process in self.processes.values():
-            process.send_signal(signal.SIGTERM)
-        for process in self.processes.values():
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def examples() -> Path:
-    """The folder of the examples: beside the sources, or in the installed package."""
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "_examples", package.parent.parent / "examples"):
-        if folder.is_dir():
-            return folder
-    raise Fault("the examples are not there")
-
-
-def answer_of(bot: "subprocess.Popen[str]") -> dict[str, Any]:
-    said, _ = bot.communicate(timeout=PERSON_SECONDS)
-    if bot.returncode:
-        raise Fault("the bot did not come back with an answer")
-    told: dict[str, Any] = json.loads(said)
-    return told
-
-
-@contextlib.contextmanager
-def staged() -> Iterator[Stage]:
-    """Everything started; everything stopped at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="deputize-demo-"))
-    stage = Stage(folder, {name: _free(port) for name, port in PORTS.items()})
-    try:
-        stage.begin("server", "-m", "deputize.cli.main", "serve", "--dev")
-        stage.wait_for("server", f"{stage.at('management')}/readyz")
-        pharmacy = (str(examples() / "pharmacy_api.py"), "var/dev/pharmacy.json")
-        stage.begin("pharmacy", *pharmacy)
-        stage.begin("gateway", "-m", "deputize.cli.main", "gateway")
-        stage.wait_for("pharmacy", f"{stage.at('pharmacy')}/.well-known/oauth-protected-resource")
-        stage.wait_for("gateway", f"{stage.at('gateway')}/healthz")
-        yield stage
-    finally:
-        stage.close()
-
-
-def _free(port: int) -> int:
-    """The usual port; another one where that is taken."""
-    for wanted in (port, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", wanted))
-                found: int = probe.getsockname()[1]
-                return found
-    raise Fault("no port is free")
 
 
 class Story:
@@ -200,7 +79,7 @@ class Story:
         more = answer_of(self.stage.bot("order", "300", self.approval))
         twice = answer_of(self.stage.bot("order", "30", self.approval))
         other = answer_of(self.stage.bot("order", "30", self.approval, name="delivery-bot"))
-        told = f"The same approval with 300 → {_how(more)}; twice → {_how(twice)}; by another agent → {_how(other)}."
+        told = f"The same approval with 300 → {how(more)}; twice → {how(twice)}; by another agent → {how(other)}."
         refused = all(400 <= answer["status"] < 500 for answer in (more, twice, other))
         return Act(4, told, more["status"], refused)
 
@@ -209,9 +88,7 @@ class Story:
         if self.thumb is None:
             self.say(f"Now take it back: {self.stage.at('server')}/agents")
             answer = self._until_refused()
-            return Act(
-                7, f"You took the mandate back; the bot's next call → {_how(answer)}.", answer["status"], ok=True
-            )
+            return Act(7, f"You took the mandate back; the bot's next call → {how(answer)}.", answer["status"], ok=True)
         watching = self.stage.bot("watch")
         time.sleep(1)  # it is reading by now, again and again
         reading = watching.poll() is None
@@ -219,9 +96,7 @@ class Story:
         begun = time.monotonic()
         answer = answer_of(watching)
         took = time.monotonic() - begun
-        told = (
-            f"Alice takes the mandate back while the bot reads; next → {_how(answer)}, {round(took * 1000)} ms later."
-        )
+        told = f"Alice takes the mandate back while the bot reads; next → {how(answer)}, {round(took * 1000)} ms later."
         return Act(7, told, answer["status"], reading and answer["status"] == 403 and took < 1)
 
     def _until_refused(self) -> dict[str, Any]:
@@ -243,17 +118,26 @@ class Story:
         return Act(8, told, 200, all(any(word in line for line in lines) for word in wanted))
 
 
-def _how(answer: dict[str, Any]) -> str:
-    body = answer["body"]
-    return f"{answer['status']} {body.get('error', '') if isinstance(body, dict) else ''}".strip()
+class Tale(Protocol):
+    """A story: its acts, each told when it has happened."""
+
+    def acts(self) -> Iterator[Act]: ...
 
 
-def tell(*, me: bool, as_json: bool) -> int:
-    """Tell the story; 0 only if every act went as told."""
+Tales = dict[str, tuple[tuple[str, ...], Callable[[Stage, Thumb | None, Callable[[str], None]], Tale]]]
+TALES: Final[Tales] = {"": (("pharmacy", "gateway"), Story), "mandate": (("clinic",), Errand)}
+"""By the name of the act that is asked for: who plays beside the server, and what happens."""
+
+
+def tell(*, me: bool, as_json: bool, act: str = "") -> int:
+    """Tell the story, or one act that stands for itself; 0 only if everything went as told."""
+    if act not in TALES:
+        raise Fault(f"{act!r} is no act: {', '.join(filter(None, TALES))}")
+    others, tale = TALES[act]
     out = Console(highlight=False)
     watched = sys.stdout.isatty() and not as_json
     well = True
-    with staged() as stage:
+    with staged(*others) as stage:
         people = json.loads((stage.folder / "var/dev/people.json").read_text())
         thumb = None
         if me:
@@ -262,17 +146,17 @@ def tell(*, me: bool, as_json: bool) -> int:
             thumb = Thumb(stage.at("server"), "alice", people["alice"]["password"])
             thumb.sign_in()
         if not as_json:
-            where = "\n".join(f"{name:9} {stage.at(name)}" for name in ("server", "gateway", "pharmacy"))
+            where = "\n".join(f"{name:9} {stage.at(name)}" for name in ("server", *others))
             out.print(Panel(f"{where}\nfiles     {stage.folder}", title="Deputize: everything real, on this machine"))
-        story = Story(stage, thumb, (lambda _: None) if as_json else lambda line: out.print(f"   {line}", style="dim"))
-        for act in story.acts():
-            well = well and act.ok
+        story = tale(stage, thumb, (lambda _: None) if as_json else lambda line: out.print(f"   {line}", style="dim"))
+        for one in story.acts():
+            well = well and one.ok
             if as_json:
-                line = {"act": act.act, "told": act.told, "status": act.status, "ok": act.ok}
+                line = {"act": one.act, "told": one.told, "status": one.status, "ok": one.ok}
                 print(json.dumps(line, ensure_ascii=False), flush=True)
             else:
-                out.print(f"[bold]Act {act.act}[/] {'[green]✓[/]' if act.ok else '[red]✗ not as told[/]'} ", end="")
-                out.print(act.told, markup=False)
+                out.print(f"[bold]Act {one.act}[/] {'[green]✓[/]' if one.ok else '[red]✗ not as told[/]'} ", end="")
+                out.print(one.told, markup=False)
         if watched:
             _stay(out, stage, people["alice"]["password"])
     return 0 if well else 1

@@ -103,11 +103,15 @@ def gateway(
 def demo(
     me: Annotated[bool, typer.Option("--me", help="You are Alice: the story waits for you at the page.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object an act.")] = False,
+    act: Annotated[
+        str,
+        typer.Option(help="An act that stands for itself: mandate (shown to an API that has no tie to the server)."),
+    ] = "",
 ) -> None:
     """Tell the story, live: a person, an agent, a pharmacy, and what happens when the agent tries more."""
     from deputize.cli.demo import tell
 
-    raise typer.Exit(tell(me=me, as_json=as_json))
+    raise typer.Exit(tell(me=me, as_json=as_json, act=act))
 
 
 @app.command()

@@ -55,6 +55,7 @@ async def _serve(settings: Settings, *, worker: int | None = None) -> None:
             pharmacy=os.environ.get("DEPUTIZE_DEV_PHARMACY", dev_records.PHARMACY),
             gateway=os.environ.get("DEPUTIZE_DEV_GATEWAY", dev_records.GATEWAY),
             tools=os.environ.get("DEPUTIZE_DEV_TOOLS", dev_records.TOOLS),
+            clinic=os.environ.get("DEPUTIZE_DEV_CLINIC", dev_records.CLINIC),
         )
         people = await dev_records.seed(env, here.issuer.text, dev_records.DevFiles(DEV_FOLDER), places)
     app = protocol_app(here, env, pages(here, env, PageSettings()), parts.edge, parts.credentials)

@@ -31,11 +31,13 @@ from deputize.server.people import enrol
 PHARMACY: Final = "http://127.0.0.1:9420"
 GATEWAY: Final = "http://127.0.0.1:9410"
 TOOLS: Final = "http://127.0.0.1:9430/mcp"
+CLINIC: Final = "http://127.0.0.1:9440"
 READ: Final = "prescriptions:read"
 ORDER: Final = "prescriptions:order"
 PEOPLE: Final = (("alice", "Alice"), ("bob", "Bob"))
 DEVICE: Final = "demo-device"
 AGENTS: Final = ("pharmacy-bot", "delivery-bot")
+ERRAND_BOT: Final = "errand-bot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class DevPlaces:
     pharmacy: str = PHARMACY
     gateway: str = GATEWAY
     tools: str = TOOLS
+    clinic: str = CLINIC
 
 
 async def seed(env: Env, issuer: str, files: DevFiles, places: DevPlaces = DevPlaces()) -> JsonObject:
@@ -91,6 +94,7 @@ async def seed(env: Env, issuer: str, files: DevFiles, places: DevPlaces = DevPl
     gateway = files.kept("gateway", _gateway(issuer, places, agents))
     for name in AGENTS:
         await _once(env, _agent(name, places.pharmacy, _jwks(gateway["agents"][name]["client_key"])))
+    await _seed_errands(env, issuer, files, places)
     await _seed_tryable(env, issuer, files, places.pharmacy)
     await _seed_apps(env, issuer, files, places.pharmacy)
     return people
@@ -153,6 +157,29 @@ def _agent(name: str, resource: str, jwks: str) -> Client:
         jwks=jwks,
         dpop_bound=True,
         how_known="an agent of Madrid Pharmacy, registered by your administrator; its keys are held by the gateway",
+    )
+
+
+async def _seed_errands(env: Env, issuer: str, files: DevFiles, places: DevPlaces) -> None:
+    """An agent that keeps its own key, and a clinic that knows no more of us than our name."""
+    files.kept("clinic", {"issuer": issuer, "url": places.clinic, "name": "Lisbon Clinic"})
+    told = files.kept(
+        ERRAND_BOT,
+        {"issuer": issuer, "name": ERRAND_BOT, "resource": places.pharmacy, "scope": [READ], "key": _new_key()},
+    )
+    await _once(
+        env,
+        Client(
+            key=ERRAND_BOT,
+            name=ERRAND_BOT,
+            auth_method="private_key_jwt",
+            grant_types=frozenset({ciba.TYPE, token_exchange.TYPE}),
+            audiences=frozenset({places.pharmacy}),
+            scope=frozenset({READ}),
+            jwks=_jwks(told["key"]),
+            dpop_bound=True,
+            how_known="an agent that runs errands, registered by your administrator; it keeps its own key",
+        ),
     )
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from deputize.core.rules import Fault
-from deputize.core.values import Seconds, Secret
+from deputize.core.values import Instant, Seconds, Secret
 from deputize.core.wire import Reply
-from deputize.oauth.approval import ACCESS_TOKEN
+from deputize.oauth.approval import ACCESS_TOKEN, MANDATE
 from deputize.oauth.details import Detail
 from deputize.oauth.metadata import CIBA, ServerMetadata
 from deputize.sdk.answers import (
@@ -40,6 +40,14 @@ class Introspection:
 
     active: bool
     claims: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mandate:
+    """An SD-JWT VC. It is no secret: who has it and not the key that it is bound to can show it to nobody."""
+
+    text: str
+    expires_at: Instant
 
 
 # --- the grants -----------------------------------------------------------------------------------------------------
@@ -81,6 +89,27 @@ def exchange(
     if told.issued_token_type != ACCESS_TOKEN:
         raise Fault("the server exchanged the token for something that is no access token")
     return told
+
+
+def mandate(
+    server: ServerMetadata, login: ClientLogin, subject_token: Secret, *, scope: frozenset[str] = frozenset()
+) -> Flow[Mandate]:
+    """A credential that says what a person lets this agent do, bound to its DPoP key. No scope: the token's scope."""
+    if login.dpop_key is None:
+        raise Fault("a mandate is bound to the agent's key: it is asked for with a DPoP key")
+    fields = (
+        ("grant_type", EXCHANGE),
+        ("subject_token", subject_token.reveal()),
+        ("subject_token_type", ACCESS_TOKEN),
+        ("requested_token_type", MANDATE),
+        *scope_field(scope),
+    )
+    reply = yield from login.sent(server, server.token_endpoint, fields)
+    told = members(reply)
+    text, life = told.get("access_token"), told.get("expires_in")
+    if told.get("issued_token_type") != MANDATE or not isinstance(text, str) or type(life) is not int:
+        raise Fault("the server exchanged the token for something that is no mandate")
+    return Mandate(text=text, expires_at=Instant(login.clock() + life))
 
 
 def ciba_begin(
