@@ -117,6 +117,14 @@ async def test_a_certificate_that_names_the_client_lets_it_in_and_binds_its_toke
     assert told["token_type"] == "Bearer"
 
 
+async def test_that_tokens_are_bound_to_certificates_is_told_where_they_reach_the_server(there: World) -> None:
+    told = (await there.get("/.well-known/openid-configuration")).json
+    assert told["tls_client_certificate_bound_access_tokens"] is True
+    remade(there, methods=METHODS)
+    told = (await there.get("/.well-known/openid-configuration")).json
+    assert "tls_client_certificate_bound_access_tokens" not in told
+
+
 KINDS = [
     ("san_uri", BOT_URI, uri(BOT_URI), uri("spiffe://example.org/other")),
     ("san_dns", "bot.example", certificates.DNSName("BOT.example"), certificates.DNSName("sub.bot.example")),

@@ -34,6 +34,7 @@ from deputize.oauth.registration import (
     ROOM,
     SAME_ID,
     SAME_SECRET,
+    SETTLED,
     YOURS,
 )
 from tests.support.cast import INSURER, ORDER, PHARMACY, READ
@@ -262,6 +263,35 @@ async def test_b4_10_one_network_uses_up_its_own_quota_and_not_that_of_others() 
             await door.from_("192.0.2.4")
         door.flow.world.clock.forward(3600)
         await door.from_("192.0.2.4")
+
+
+async def test_an_update_counts_like_a_registration() -> None:
+    async with a_door(per_source=2) as door:
+        made = await door.made()
+        fresh = (await door.puts(made)).json
+        assert (await door.puts(fresh)).told == (429, "temporarily_unavailable")
+        assert (await door.manages(fresh)).status == 200
+
+
+@lets_through(SETTLED)
+@stops(SETTLED)
+async def test_what_an_operator_looks_at_is_what_they_let_in() -> None:
+    async with a_door("approval") as door:
+        made = await door.made()
+        answer = await door.puts(made, redirect_uris=["https://elsewhere.example/cb"])
+        assert answer.told == (403, "access_denied")
+        assert (await the_client(door, made)).redirect_uris == (CALLBACK,)
+        assert (await door.manages(made)).status == 200
+        await newcomers.let_in(made["client_id"], door.flow.world.env)
+        assert (await door.puts(made, client_name="Travel Planner")).status == 200
+
+
+@stops(ROOM)
+async def test_who_finds_no_room_has_used_up_a_try() -> None:
+    async with a_door(most=1, per_source=3) as door:
+        await door.made()
+        rules = [(await door.says(a_newcomer()))["error_description"] for _ in range(3)]
+        assert rules == [ROOM.says, ROOM.says, QUOTA.says]
 
 
 @stops(ROOM)

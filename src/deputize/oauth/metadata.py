@@ -68,6 +68,8 @@ def of_server(here: AuthorizationServer, *, signing: frozenset[str] = frozenset(
     }
     if has_offers:
         told["pre-authorized_grant_anonymous_access_supported"] = bool(here.anonymous)
+    if "tls_client_auth" in methods:
+        told["tls_client_certificate_bound_access_tokens"] = True
     if signing:
         told["introspection_signing_alg_values_supported"] = sorted(signing)
     for endpoint in ("token", "introspection", "revocation"):

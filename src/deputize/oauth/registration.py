@@ -23,8 +23,11 @@ HOUR: Final = Seconds(3600)
 JSON_TYPE = Rule("RFC 7591", "3.1", "A registration has the content type application/json.")
 JSON = Rule("RFC 7591", "3.1", "A registration is one JSON object of at most 32 KiB, with no member twice.")
 INVITED = Rule("RFC 7591", "3", "Who registers shows an initial access token, in time, that is not used up.")
-QUOTA = Rule("RFC 7591", "5", "Only so many clients register in an hour, from one network and in all.")
+QUOTA = Rule("RFC 7591", "5", "Only so many clients register or change in an hour, from one network and in all.")
 ROOM = Rule("Deputize", "registration", "Only so many clients that registered themselves are kept at once.")
+SETTLED = Rule(
+    "Deputize", "registration", "While a client waits to be let in, what it registered stays as it was seen."
+)
 YOURS = Rule("RFC 7592", "2", "What a client registered is opened by its own registration access token alone.")
 SAME_ID = Rule("RFC 7592", "2.2", "An update has the client's own client_id.")
 SAME_SECRET = Rule("RFC 7592", "2.2", "A client_secret in an update is the client's own.")
@@ -61,8 +64,9 @@ async def register(request: Inbound, here: AuthorizationServer, env: Env) -> Jso
         gate = await _invited(request.headers, env, now) if by_token else await _counted(request.source, here, env, now)
         offer = await _offer(here, env)
         told = registered(_members(request), offer)
-        if not by_token:
-            await _hold_room(here, env)
+        if not by_token and len([one async for one in newcomers.living(env)]) >= settings.most:
+            await env.store.commit(*gate)  # it counts: else who finds no room could have us look for it all day
+            ROOM.refuse("temporarily_unavailable", params=(("retry_after", str(HOUR)),))
         token, waiting = env.random(BITS), settings.mode == "approval"
         secret = _secret_for(told, env)
         until = Instant(now + settings.unused_life)
@@ -157,12 +161,6 @@ async def _counted(source: str, here: AuthorizationServer, env: Env, now: Instan
     return tuple(changes)
 
 
-async def _hold_room(here: AuthorizationServer, env: Env) -> None:
-    """Hold that there is room for one more: those at once can be a few too many, as the quotas bound them."""
-    if len([one async for one in newcomers.living(env)]) >= here.registration.most:
-        ROOM.refuse("temporarily_unavailable", params=(("retry_after", str(HOUR)),))
-
-
 # --- managing -------------------------------------------------------------------------------------------------------
 
 
@@ -189,7 +187,12 @@ async def manage(request: Inbound, here: AuthorizationServer, env: Env) -> JsonO
 async def _updated(
     request: Inbound, kept: Registration, client: Client, here: AuthorizationServer, env: Env
 ) -> JsonObject | None:
-    now, members, offer = env.clock(), _members(request), await _offer(here, env)
+    if kept.waiting:  # else an operator could look at one thing and let in another
+        SETTLED.refuse("access_denied")
+    now = env.clock()
+    by_token = here.registration.mode == "initial-token"
+    gate = () if by_token else await _counted(request.source, here, env, now)
+    members, offer = _members(request), await _offer(here, env)
     if _OURS & members.keys():
         NOT_TOLD_BACK.refuse("invalid_client_metadata")
     if members.get("client_id") != kept.key:
@@ -205,7 +208,7 @@ async def _updated(
     secrets = client.secrets if secret is None else (SecretHash(secret_hash(secret)),)
     text = json.dumps(told)
     # An operator let in what they saw: whatever else it says now, they see again.
-    waiting = kept.waiting or (here.registration.mode == "approval" and text != kept.told)
+    waiting = here.registration.mode == "approval" and text != kept.told
     after = replace(
         as_client(told, client, offer.resources),
         secrets=secrets if has_secret else (),
@@ -213,5 +216,5 @@ async def _updated(
     )
     fresh = replace(kept, token=secret_hash(token), told=text, waiting=waiting)
     event = Event(key="", at=now, what="client_changed_itself", client=kept.key)
-    done = await env.store.commit(Replace(client, after), Replace(kept, fresh), Append(event))
+    done = await env.store.commit(Replace(client, after), Replace(kept, fresh), Append(event), *gate)
     return _answer(fresh, here, token, secret) if done else None

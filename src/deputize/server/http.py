@@ -41,6 +41,7 @@ _STATUS_BY_RULE: Final = {
     registration.QUOTA: 429,
     registration.ROOM: 429,
     registration.JSON_TYPE: 415,
+    registration.SETTLED: 403,
     BODY: 413,
     FORM_TYPE: 415,
     PLAIN: 415,
