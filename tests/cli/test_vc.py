@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from deputize import vc
+from deputize.adapters.system import SystemRandom
 from deputize.cli.main import app
 from deputize.core.rules import Fault, Refusal
 from deputize.core.values import Instant, Seconds
+from deputize.core.wire import b64u, json_bytes
 from deputize.jose.keys import PrivateKey
 from deputize.vc.status_list import StatusList
 from deputize.vc.status_token import Content, Form, signed
@@ -147,3 +150,17 @@ def test_a_list_may_be_at_hand(place: Path, form: Form) -> None:
     for other in (("--ignore-status",), ("--status", place / "nowhere")):
         with pytest.raises(Fault):
             run(*words, *other, text=issued(place, status=at(GOOD, uri)))
+
+
+def test_an_issuer_may_be_a_did_where_that_is_said(place: Path) -> None:
+    key = json.loads((place / "issuer.pub").read_text())
+    did = f"did:jwk:{b64u(json_bytes({name: key[name] for name in ('kty', 'crv', 'x', 'y')}))}"
+    claims = json.loads((place / "claims.json").read_text()) | {"iss": did}
+    private = PrivateKey.from_jwk(json.loads((place / "issuer.jwk").read_text()))
+    text = vc.issue(claims, vc.Frame(), key=private, random=SystemRandom(), header={"kid": f"{did}#0"})
+    words = ("verify", "--issuer", did, "--type", TYPE)
+    assert json.loads(run(*words, "--did", text=text))["name"] == "Alice"
+    with pytest.raises(Refusal):
+        run(*words, text=text)
+    with pytest.raises(Fault):
+        run(*words, "--did", "--jwks", place / "issuer.pub", text=text)

@@ -28,6 +28,7 @@ def test_specs_are_told_to_machines_too() -> None:
     assert {row["name"] for row in told if not row["on_by_default"]} == {
         "txn-challenge",
         "agent-mandate",
+        "did-issuers",
         "call-bound",
     }
 

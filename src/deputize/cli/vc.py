@@ -119,6 +119,7 @@ def verify_here(  # noqa: PLR0913, PLR0917 (each is one option)
     status: Annotated[
         Path | None, typer.Option(help="The status list, as a file; without it, it is fetched from where it lies.")
     ] = None,
+    did: Annotated[bool, typer.Option("--did", help="The issuer is a DID: did:jwk, did:key or did:web.")] = False,
     ignore_status: Annotated[bool, typer.Option(help="Take one with a status that nobody looks at.")] = False,
     allow: Annotated[
         list[str] | None,
@@ -131,12 +132,15 @@ def verify_here(  # noqa: PLR0913, PLR0917 (each is one option)
     The issuer's keys and the status list are fetched over https, from the issuer itself and from public addresses.
     Where the list cannot be had, the credential is not taken.
     """
-    from deputize.vc import Policy, TrustedIssuer, pinned, well_known
+    from deputize.vc import Policy, TrustedIssuer, decentralized, pinned, well_known
 
     if status is not None and ignore_status:
         raise Fault("--status looks at the status, --ignore-status does not: one of them")
     try:
-        keys = well_known(loopback=True) if jwks is None else pinned(_set(jwks))
+        if did and jwks is not None:
+            raise Fault("--did finds the issuer's key by its DID, --jwks says it: one of them")
+        found = decentralized() if did else well_known(loopback=True)
+        keys: Way = found if jwks is None else pinned(_set(jwks))
         check = _status_check(status, keys, ignored=ignore_status)
         trusted = TrustedIssuer(issuer=issuer, keys=keys, types=frozenset(vct), status=check)
         policy, asked = Policy(issuers=(trusted,)), _asked(audience, nonce)

@@ -181,6 +181,13 @@ SPECS: tuple[Spec, ...] = (
         ("oauth.mandates", "server.mandates"),
     ),
     Spec(
+        "did-issuers",
+        "Deputize did-issuers",
+        "Issuers of credentials that are known by did:jwk, did:key and did:web",
+        Status.HOUSE,
+        ("vc.dids",),
+    ),
+    Spec(
         "call-bound",
         "Deputize http_call",
         "An authorization detail that fits one HTTP call: method, URL and digest of the body",

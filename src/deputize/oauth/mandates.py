@@ -24,7 +24,7 @@ TYPE_PATH: Final = "/types/agent-mandate/1"
 TYPE_NAME: Final = "urn:deputize:agent-mandate:1"  # the same at every server; each publishes the type under its own URL
 LIFE_MAX: Final = Seconds(31 * 24 * 3600)
 TRIES: Final = 20
-_KEY_MEMBERS: Final = ("kty", "crv", "x", "y", "n", "e")
+_KEY_MEMBERS: Final = ("kty", "crv", "x", "y", "n", "e", "alg", "pub")
 
 HOLDER = Rule(
     "Deputize agent-mandate", "issuance", "The agent shows the key that its mandate is to be bound to, by a DPoP proof."

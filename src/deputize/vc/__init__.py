@@ -1,6 +1,7 @@
 """Credentials: SD-JWT, SD-JWT VC and Token Status List, usable without the server. No I/O but through ports."""
 
 from deputize.vc.credential import issue, lint, prepare
+from deputize.vc.dids import decentralized
 from deputize.vc.issue import Frame, Unfit
 from deputize.vc.issue import issue as issue_sd_jwt
 from deputize.vc.issuer_keys import certified, pinned, well_known
@@ -34,6 +35,7 @@ __all__ = [
     "averify",
     "certified",
     "choose",
+    "decentralized",
     "from_json",
     "issue",
     "issue_sd_jwt",
