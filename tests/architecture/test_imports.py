@@ -37,7 +37,6 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "nonces",
         "throttle",
         "device",
-        "backchannel_logout",
         "reading",
         "client_document",
         "redirects",
@@ -49,17 +48,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "fapi2",
     ),
     "tables": ("grants", "client_auth", "clients", "server"),
-    "doors": (
-        "end_session",
-        "begun",
-        "authorize",
-        "token_endpoint",
-        "token_status",
-        "registration",
-        "metadata",
-        "caller",
-        "userinfo",
-    ),
+    "doors": ("begun", "authorize", "token_endpoint", "token_status", "registration", "metadata", "caller", "userinfo"),
 }
 _HEIGHT = {name: height for height, names in enumerate(FLOORS.values()) for name in names}
 

@@ -79,7 +79,7 @@ async def test_the_issuer_says_what_it_issues(issuing: Issuing) -> None:
     for name in ("credential", "nonce", "deferred_credential", "notification"):
         assert told[f"{name}_endpoint"].startswith(issuing.name)
     keys = (await issuing.world.app_get("/.well-known/jwt-vc-issuer/credentials")).json
-    assert keys == {"issuer": issuing.name, "jwks_uri": "https://as.example/jwks"}
+    assert keys == {"issuer": issuing.name, "jwks": {"keys": list(issuing.world.env.signer.keys())}}
     server = (await issuing.world.app_get("/.well-known/oauth-authorization-server")).json
     assert server["pre-authorized_grant_anonymous_access_supported"] is True
     assert "openid_credential" in server["authorization_details_types_supported"]

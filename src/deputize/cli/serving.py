@@ -58,7 +58,7 @@ async def _serve(settings: Settings, *, worker: int | None = None) -> None:
             clinic=os.environ.get("DEPUTIZE_DEV_CLINIC", dev_records.CLINIC),
         )
         people = await dev_records.seed(env, here.issuer.text, dev_records.DevFiles(DEV_FOLDER), places)
-    app = protocol_app(here, env, pages(here, env, PageSettings()), parts.edge, parts.credentials)
+    app = protocol_app(here, env, pages(here, env, PageSettings(), parts.credentials), parts.edge, parts.credentials)
     server = settings.server
 
     def ready() -> None:
@@ -68,7 +68,7 @@ async def _serve(settings: Settings, *, worker: int | None = None) -> None:
         for login, told in people.items():
             err.print(f"  {told['name']} signs in as [bold]{login}[/] with {told['password']}")
 
-    async with running.sweeping(env), running.telling(here.issuer, env), watching(parts.signer):
+    async with running.sweeping(env), watching(parts.signer):
         await running.serve(
             Listening(app, server.host, server.port, _tls(server)),
             Listening(management_app(env), server.host, server.management_port),

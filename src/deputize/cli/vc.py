@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from deputize.cli import wallet_verbs
 from deputize.core.rules import Fault, Refusal
 
 if TYPE_CHECKING:
@@ -83,25 +84,38 @@ def issue_here(
         raise Fault(str(problem)) from None
 
 
+vc_app.command("offer")(wallet_verbs.offer)
+vc_app.command("ready")(wallet_verbs.ready)
+vc_app.command("accept")(wallet_verbs.accept)
+
+
 @vc_app.command("present")
-def present_here(
-    credential: Input = FROM_INPUT,
+def present_here(  # noqa: PLR0913, PLR0917 (each is one option)
+    credential: Annotated[str, typer.Argument(help="A file, - for standard input, or a verifier's link.")] = "-",
     show: Annotated[list[str] | None, typer.Option(help="A claim to show, written as in `issue`.")] = None,
     key: Annotated[Path | None, typer.Option(help="The holder's private key, a JWK.")] = None,
     audience: Audience = "",
     nonce: Nonce = "",
+    wallet_file: wallet_verbs.WalletFile = wallet_verbs.WALLET,
+    ca_file: wallet_verbs.Ca = "",
+    roots: wallet_verbs.RootsFile = None,
+    dev: wallet_verbs.OwnMachine = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Answer a link without being asked.")] = False,
 ) -> None:
-    """Choose what of a credential is shown, and bind it to a verifier with the holder's key."""
+    """Choose what of a credential is shown, and bind it to a verifier; or answer a verifier's LINK from the wallet."""
     from deputize.adapters.system import SystemClock
     from deputize.vc import present
 
+    if "://" in credential:
+        wallet_verbs.present_link(credential, wallet_file, ca_file, roots, dev=dev, yes=yes)
+        return
     asked = _asked(audience, nonce)
     if (asked is None) != (key is None):
         raise Fault("to bind a presentation takes --key, --audience and --nonce; without it, none of them")
     try:
         shown = [_path(each) for each in show or ()]
         holder = None if key is None else _private(key)
-        print(present(_text(credential), shown, asked=asked, key=holder, now=SystemClock()()))
+        print(present(_text(Path(credential)), shown, asked=asked, key=holder, now=SystemClock()()))
     except ValueError as problem:
         raise Fault(str(problem)) from None
 

@@ -26,10 +26,12 @@ from deputize.vc.issuer_keys import pinned, well_known
 from deputize.vc.presentations import Verifier
 from deputize.vc.status_check import StatusLists
 from deputize.vc.status_list import IS_VALID, VALID, reference_in
-from deputize.vc.verify import Policy, TrustedIssuer
+from deputize.vc.verify import Policy, TrustedIssuer, status_of_issuer
 
 PATH: Final = "/credentials"
 ANONYMOUS: Final = "anonymous-wallet"
+PRESENT: Final = "/present"
+TAKEN: Final = frozenset({"requests", "answers"})  # names of what wallets ask for below it
 DAY: Final = 24 * 3600
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -111,6 +113,8 @@ def mistakes(settings: Settings) -> Iterator[str]:
 
 def _of_presentations(settings: Settings) -> Iterator[str]:
     for name, asked in settings.asked.items():
+        if not _NAME.fullmatch(name) or name in TAKEN:
+            yield f"credentials.asked.{name}: another name, of letters, digits, dots, hyphens and underscores"
         try:
             query = dcql.read(dict(asked.query))
         except Refusal as refusal:
@@ -204,19 +208,29 @@ class Credentials:
         keys = list(env.signer.keys()) + ([self.certified.key.public_jwk()] if self.certified else [])
         own = TrustedIssuer(issuer=self.name, keys=pinned({"keys": keys}), types=types, status=_own_status)
         others = (
-            TrustedIssuer(issuer=issuer, keys=_WEB, types=frozenset(vcts), status=None)
+            TrustedIssuer(issuer=issuer, keys=_WEB, types=frozenset(vcts), status=_STATUS)
             for issuer, vcts in self.settings.trusted.items()
         )
         return Policy(issuers=((own,) if types else ()) + tuple(others), error=error)
 
+    @property
+    def scheme(self) -> str:
+        """The scheme of links for wallets to present something."""
+        return "haip-vp" if self.settings.haip else "openid4vp"
+
+    @property
+    def offer_scheme(self) -> str:
+        """The scheme of links for wallets to be issued something."""
+        return "haip-vci" if self.settings.haip else "openid-credential-offer"
+
     def verifier(self, env: Env) -> Verifier:
         """Who asks: by the hash of a certificate, or by no more than the address that is answered."""
         name = f"{X509_HASH}:{certificate_hash(self.certified.chain[0])}" if self.certified else f"{REDIRECT_URI}:"
-        return Verifier(client_id=name, response_uri=self.issuer.at("/present/answers/{}"), policy=self.policy(env))
+        return Verifier(client_id=name, response_uri=self.issuer.at(PRESENT + "/answers/{}"), policy=self.policy(env))
 
 
 _WEB: Final = well_known()
-_LISTS: Final = StatusLists()
+_STATUS: Final = status_of_issuer(StatusLists(error="invalid_request"), _WEB)
 
 
 async def _own_status(status: Mapping[str, object], issuer: str, env: Env) -> None:

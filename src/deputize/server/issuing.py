@@ -11,7 +11,7 @@ from deputize.core.rules import Fault, Refusal, Rule
 from deputize.core.values import Instant, Seconds
 from deputize.core.wire import Inbound, JsonObject, Outbound, json_bytes
 from deputize.jose.algorithms import ALL
-from deputize.oauth import dpop, metadata, nonces, offers
+from deputize.oauth import dpop, nonces, offers
 from deputize.oauth.caller import Caller
 from deputize.oauth.certificate import Edge
 from deputize.oauth.offers import Entitled, Offer, secret_hash
@@ -127,7 +127,7 @@ class CredentialSite:
 
     def _keys(self, scope: Scope) -> Outbound:
         del scope
-        return http.answered({"issuer": self.credentials.name, "jwks_uri": self.here.issuer.at(metadata.JWKS)})
+        return http.answered({"issuer": self.credentials.name, "jwks": {"keys": list(self.env.signer.keys())}})
 
     async def _offer(self, secret: str) -> Outbound:
         offer = await self.env.store.read(Offer, secret_hash(secret))

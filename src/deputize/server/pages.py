@@ -19,16 +19,17 @@ from deputize.oauth.asking import Ask
 from deputize.oauth.client import Client, Resource
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.standing import Standing
-from deputize.server import http, refusals, views
+from deputize.server import http, refusals, session, views
 from deputize.server.account import Account, Stale
 from deputize.server.authorizing import Authorizing
+from deputize.server.credentials import Credentials
 from deputize.server.device import Devices
 from deputize.server.entrance import Entrance
 from deputize.server.frame import Frame, SignedIn, SignedOut
-from deputize.server.leaving import Leaving
 from deputize.server.passkeys import Place
 from deputize.server.people import Hashing
 from deputize.server.people import Settings as PeopleSettings
+from deputize.server.presenting import Presenting
 from deputize.server.session import Cookie
 from deputize.server.session import Settings as SessionSettings
 
@@ -47,14 +48,18 @@ class PageSettings:
     session: SessionSettings = SessionSettings()
 
 
-def pages(here: AuthorizationServer, env: Env, settings: PageSettings = PageSettings()) -> Starlette:
-    """All pages of this server, as one application."""
+def pages(
+    here: AuthorizationServer,
+    env: Env,
+    settings: PageSettings = PageSettings(),
+    credentials: Credentials | None = None,
+) -> Starlette:
+    """All pages of this server, as one application; with those that ask wallets, where the table has any."""
     frame = Frame.of(here.issuer, env, settings.session)
     site = Pages(frame, settings)
     known = Cookie.of(here.issuer, "-browser")
     entrance = Entrance(frame, settings.people, Hashing(settings.people), Place.of(here.issuer), known)
     own = Account(entrance)
-    leaving = Leaving(frame, here)
     door = Authorizing(frame, here)
     routes = (
         ("GET", "/", site.home),
@@ -64,10 +69,7 @@ def pages(here: AuthorizationServer, env: Env, settings: PageSettings = PageSett
         ("POST", "/sign-in/passkey", entrance.sign_in_with_passkey),
         ("GET", "/welcome/{secret}", entrance.welcome),
         ("POST", "/welcome/{secret}", entrance.accept),
-        ("GET", "/sign-out", leaving.page),
-        ("POST", "/sign-out", leaving.leave),
-        ("GET", metadata.END_SESSION, leaving.asked),
-        ("POST", metadata.END_SESSION, leaving.asked_by_form),
+        ("POST", "/sign-out", site.sign_out),
         ("GET", "/inbox", site.inbox),
         ("GET", "/inbox/waiting", site.inbox_news),
         ("GET", "/asks/{page}", site.ask),
@@ -101,6 +103,8 @@ def pages(here: AuthorizationServer, env: Env, settings: PageSettings = PageSett
         ("POST", device.PATH + "/{page}", devices.answer),
     )
     more = of_devices if here.device.on else ()
+    if credentials is not None and credentials.settings.asked:
+        more = (*more, *Presenting(frame, credentials).routes())
     app = Starlette(
         routes=[Route(frame.base + path, does, methods=[method]) for method, path, does in (*routes, *more)],
         exception_handlers={
@@ -144,6 +148,15 @@ class Pages:
     async def home(self, request: Request) -> Response:
         await self.frame.signed_in(request)
         return self.frame.to("/inbox")
+
+    async def sign_out(self, request: Request) -> Response:
+        await self.frame.form(request)
+        visitor = await self.frame.visitor(request)
+        if visitor.session is not None:
+            await session.end(visitor.session, self.env)
+        answer = self.frame.to("/sign-in")
+        answer.headers["Set-Cookie"] = self.frame.cookie.removed
+        return answer
 
     # --- the inbox --------------------------------------------------------------------------------------------------
 
