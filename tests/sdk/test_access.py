@@ -115,6 +115,19 @@ def test_the_scope_is_what_the_challenge_says_and_grows_by_what_is_missing() -> 
     ]
 
 
+def test_a_server_of_2025_03_26_is_used_where_the_program_says_so_and_only_there() -> None:
+    play = Play()
+    del play.pages[API + WELL_KNOWN]
+    play.pages[API + "/.well-known/oauth-authorization-server"] = a_server(API)
+    silent: Said = (401, "Bearer")
+    with pytest.raises(Fault, match="publishes no metadata"):
+        play.call(play.access(known=(API,)), silent)
+    assert play.call(play.access(known=(API,), legacy_2025_03_26=True), silent, OK) == 200
+    assert play.forms[-1]["at"] == (f"{API}/token",)
+    with pytest.raises(Fault):  # a challenge that says where to look is never passed over
+        play.call(play.access(known=(API,), legacy_2025_03_26=True), NO_TOKEN)
+
+
 def test_without_a_scope_in_the_challenge_all_that_the_resource_tells_of_is_asked_for_or_none() -> None:
     play = Play()
     assert play.call(play.access(), (401, "Bearer"), OK) == 200

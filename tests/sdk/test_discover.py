@@ -9,7 +9,15 @@ from deputize.core.rules import Fault, Refusal
 from deputize.core.values import Issuer
 from deputize.core.wire import Call, JsonObject, Reply
 from deputize.jose.keys import PrivateKey
-from deputize.sdk.discover import HAS_SERVER, RESOURCE_NAMED, SERVER_NAMED, Discovery, find_resource, find_server
+from deputize.sdk.discover import (
+    HAS_SERVER,
+    RESOURCE_NAMED,
+    SERVER_NAMED,
+    Discovery,
+    find_legacy,
+    find_resource,
+    find_server,
+)
 from deputize.sdk.flow import Flow, run
 from tests.sdk.served import told
 from tests.support.ports import FixedClock
@@ -174,3 +182,27 @@ def test_a_challenge_that_leads_to_no_web_address_is_not_followed(named: str) ->
 def test_a_resource_cannot_name_a_server_that_is_none(issuer: str) -> None:
     with pytest.raises(Fault):
         found(find_server(issuer), {})
+
+
+ROOT_AT = RS + "/.well-known/oauth-authorization-server"
+
+
+def test_a_server_of_2025_03_26_is_its_own_authorization_server_with_metadata_or_at_fixed_places() -> None:
+    own = {"issuer": RS, "token_endpoint": RS + "/own-token"}
+    legacy, asked = found(find_legacy(API + "?x=1"), {ROOT_AT: own})
+    assert legacy is not None
+    resource, server = legacy
+    assert (resource.resource, resource.authorization_servers, server.token_endpoint) == (API, (RS,), RS + "/own-token")
+    assert asked[:2] == [API_AT, RESOURCE_AT]
+    legacy, _ = found(find_legacy(API), {})
+    assert legacy is not None
+    _, server = legacy
+    places = (server.authorization_endpoint, server.token_endpoint, server.registration_endpoint)
+    assert places == (RS + "/authorize", RS + "/token", RS + "/register")
+
+
+def test_one_that_says_who_guards_it_is_believed_whatever_lies_at_its_origin() -> None:
+    own = {"issuer": RS, "token_endpoint": RS + "/own-token"}
+    assert found(find_legacy(API), {API_AT: API_TOLD, ROOT_AT: own})[0] is None
+    with pytest.raises(Refusal):
+        found(find_legacy(API), {ROOT_AT: {**own, "issuer": "https://evil.example"}})

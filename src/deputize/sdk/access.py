@@ -20,7 +20,7 @@ from deputize.sdk.challenges import (
     challenged,
 )
 from deputize.sdk.connection import Connection, arrives_at
-from deputize.sdk.discover import ResourceMetadata, choose_server, find_resource, find_server
+from deputize.sdk.discover import ResourceMetadata, choose_server, find_legacy, find_resource, find_server
 from deputize.sdk.flow import Flow
 from deputize.sdk.login import ClientLogin
 from deputize.sdk.obtain import client_credentials
@@ -78,6 +78,7 @@ class Access:
 
     `scope` is asked for in any case, beside what the resource wants. `servers` are the issuers that may be used; empty:
     whichever a resource names. What is asked for another `tenant` takes another Access: nothing is shared.
+    With `legacy_2025_03_26`, an MCP server that publishes no metadata is taken for its own authorization server.
     """
 
     application: Application
@@ -85,6 +86,7 @@ class Access:
     servers: Collection[str] = ()
     tenant: str = ""
     person: bool = True
+    legacy_2025_03_26: bool = False
     tokens: TokenCache = field(default_factory=TokenCache)
     _places: dict[str, _Place] = field(default_factory=dict, repr=False)
     _registered: dict[tuple[str, str], Registered] = field(default_factory=dict, repr=False)
@@ -136,13 +138,16 @@ class Access:
     def _found(self, url: str, said: Challenged) -> Flow[_Place]:
         """Look everything up anew: whoever guards the resource now need not be who guarded it before."""
         before = self._place(url)
-        resource = yield from find_resource(url, said.resource_metadata)
+        legacy = None
+        if self.legacy_2025_03_26 and said.resource_metadata is None:
+            legacy = yield from find_legacy(url)
+        resource = legacy[0] if legacy else (yield from find_resource(url, said.resource_metadata))
         known = self.servers or (() if before is None else (before.server.issuer,))
         named = resource.authorization_servers
         if self.servers and not set(self.servers) & set(named):
             raise Fault(f"{resource.resource} names no server that this program uses")
         issuer = choose_server(resource, [one for one in known if one in named])
-        server = yield from find_server(issuer)
+        server = legacy[1] if legacy else (yield from find_server(issuer))
         connection = Connection(issuer=Issuer(issuer), resource=resource.resource, tenant=self.tenant)
         client = self._registered.get((issuer, connection.id))
         if client is None:

@@ -91,6 +91,42 @@ def resource_urls(url: str) -> tuple[str, ...]:
 
 def find_server(issuer: str) -> Flow[ServerMetadata]:
     """The server of this issuer, from the first of its places that has a document. A document of another is the end."""
+    found = yield from _server(issuer)
+    if found is None:
+        raise Fault(f"{issuer} publishes no metadata", retry=True)
+    return found
+
+
+def find_resource(url: str, named: str | None = None) -> Flow[ResourceMetadata]:
+    """The resource that a call to `url` was one to. `named` is where its challenge said that the document lies."""
+    found = yield from _resource(url, (named,) if named is not None else resource_urls(url))
+    if found is None:
+        raise Fault(f"{url} publishes no metadata", retry=True)
+    return found
+
+
+def find_legacy(url: str) -> Flow[tuple[ResourceMetadata, ServerMetadata] | None]:
+    """An MCP server of 2025-03-26 and its authorization server, which is itself; None where it publishes what it is.
+
+    The authorization server is at the origin, with metadata or else at three fixed addresses.
+    """
+    if (yield from _resource(url, resource_urls(url))) is not None:
+        return None
+    issuer = WebUrl(url).origin
+    server = yield from _server(issuer)
+    if server is None:
+        server = ServerMetadata(
+            issuer=issuer,
+            authorization_endpoint=f"{issuer}/authorize",
+            token_endpoint=f"{issuer}/token",
+            registration_endpoint=f"{issuer}/register",
+            code_challenge_methods_supported=frozenset({"S256"}),  # OAuth 2.1, which it follows, has no servers without
+        )
+    resource = url.partition("?")[0]
+    return ResourceMetadata(resource=resource, authorization_servers=(issuer,), challenge_jwks_uri=None), server
+
+
+def _server(issuer: str) -> Flow[ServerMetadata | None]:
     for url in server_urls(_plain(Issuer, issuer)):
         document = yield from _document(url)
         if document is None:
@@ -98,12 +134,11 @@ def find_server(issuer: str) -> Flow[ServerMetadata]:
         if document.get("issuer") != issuer:
             SERVER_NAMED.refuse("invalid_issuer", asked=issuer, url=url)
         return _read(read_server, document, url)
-    raise Fault(f"{issuer} publishes no metadata", retry=True)
+    return None
 
 
-def find_resource(url: str, named: str | None = None) -> Flow[ResourceMetadata]:
-    """The resource that a call to `url` was one to. `named` is where its challenge said that the document lies."""
-    for at in (named,) if named is not None else resource_urls(url):
+def _resource(url: str, places: tuple[str, ...]) -> Flow[ResourceMetadata | None]:
+    for at in places:
         document = yield from _document(at)
         if document is None:
             continue
@@ -113,7 +148,7 @@ def find_resource(url: str, named: str | None = None) -> Flow[ResourceMetadata]:
         if not found.authorization_servers:
             HAS_SERVER.refuse("invalid_resource", resource=found.resource)
         return found
-    raise Fault(f"{url} publishes no metadata", retry=True)
+    return None
 
 
 def _document(url: str) -> Flow[JsonObject | None]:
