@@ -23,6 +23,7 @@ from tests.interop.programs import Desk
 from tests.support.site import Site, a_site
 from tools import node
 
+SERVERS = {"mcp": "mcp_server.py", "fastmcp": "fastmcp_server.py"}
 START_SECONDS_MAX = 60
 POST_CLIENT = "try-secret-in-the-body"
 
@@ -196,6 +197,19 @@ async def _add_post_client(path: Path, told: dict[str, Any]) -> None:
     finally:
         await store.close()
     assert added
+
+
+def serving_tools(package: str, served: Served, folder: Path) -> Iterator[str]:
+    """The URL of an MCP server made with this package: one of the examples, as it is."""
+    pytest.importorskip(package)
+    command = [sys.executable, str(node.ROOT / "examples" / SERVERS[package]), str(served.tools_file)]
+    with running(command, served.tools, folder, dict(os.environ)):
+        yield served.tools
+
+
+@pytest.fixture(scope="module")
+def sdk_tools(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from serving_tools("mcp", served, tmp_path_factory.mktemp("tools"))
 
 
 @pytest.fixture

@@ -1,21 +1,18 @@
 """MCP clients of others reach tools through us, by their documents and by registering, and are led to more scope."""
 
 import json
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.interop.conftest import Served, running
+from tests.interop.conftest import SERVERS, Served, serving_tools
 from tests.interop.programs import Desk
 from tools.node import ROOT, Node
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 CLIENTS = ROOT / "tests" / "interop" / "clients"
-SERVERS = {"mcp": "mcp_server.py", "fastmcp": "fastmcp_server.py"}
 ORDERED = "Loratadine 10 mg is ordered for alice"
 BY_DOCUMENT, BY_REGISTERING = "by its document (CIMD)", "by registering (DCR)"
 WAYS = (BY_DOCUMENT, BY_REGISTERING)
@@ -25,14 +22,7 @@ INSPECTOR = "@modelcontextprotocol/inspector"
 @pytest.fixture(scope="module", params=SERVERS)
 def tools(request: pytest.FixtureRequest, served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an MCP server: one of the examples, as it is."""
-    yield from _serving(request.param, served, tmp_path_factory)
-
-
-def _serving(name: str, served: Served, paths: pytest.TempPathFactory) -> Iterator[str]:
-    pytest.importorskip(name)
-    command = [sys.executable, str(ROOT / "examples" / SERVERS[name]), str(served.tools_file)]
-    with running(command, served.tools, paths.mktemp("tools"), dict(os.environ)):
-        yield served.tools
+    yield from serving_tools(request.param, served, tmp_path_factory.mktemp("tools"))
 
 
 def row(client: str, way: str) -> Any:
@@ -60,11 +50,6 @@ def test_a_python_client_calls_tools(tools: str, client: str, way: str, served: 
 
 
 # --- Node's ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def sdk_tools(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from _serving("mcp", served, tmp_path_factory)
 
 
 INSPECTS = {way: pytest.mark.peer(f"{INSPECTOR} (npm)", f"CLI: {way}, code flow, calls a tool") for way in WAYS}
