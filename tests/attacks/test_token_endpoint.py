@@ -13,6 +13,7 @@ from deputize.jose.keys import PrivateKey
 from deputize.oauth import tokens
 from deputize.oauth.asked import SCOPE_ALLOWED, TARGET_NAMED
 from deputize.oauth.client import Client
+from deputize.oauth.grants import GRANTS, ciba
 from deputize.oauth.server import GRANT_KNOWN, GRANT_REGISTERED
 from deputize.server.http import FOUND, METHOD
 from tests.support.cast import BASIC, BOT, INSURER, ORDER, PHARMACY, POST, READ, ROAMING
@@ -230,6 +231,19 @@ async def test_md_01_what_the_request_calls_us_is_not_what_we_are_called(world: 
         named = await world.get(path, ((name, "evil.example"), ("x-forwarded-server", "evil.example")))
         assert named == plain
     assert "evil" not in plain.body.decode()
+
+
+async def test_md_04_a_grant_that_is_switched_off_is_told_of_nowhere_and_had_nowhere() -> None:
+    async with a_world(grants=tuple(grant for grant in GRANTS if grant.type != ciba.TYPE)) as world:
+        for path in DOCUMENTS[:2]:
+            told = (await world.get(path)).json
+            assert ciba.TYPE not in told["grant_types_supported"]
+            assert not [name for name in told if name.startswith("backchannel")]
+            assert "client_id_metadata_document_supported" not in told  # nor is a way to know clients that is off
+        form = {"grant_type": ciba.TYPE, "auth_req_id": "x"}
+        assert (await world.post("/token", form, by=BOT)).told == (400, "unsupported_grant_type")
+        answer = await world.post("/backchannel", {"scope": "openid", "login_hint": "alice"}, by=BOT)
+        assert answer.status in {400, 404}
 
 
 async def test_md_02_md_03_an_issuer_with_a_path_in_both_forms_and_no_other_s() -> None:

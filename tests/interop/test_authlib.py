@@ -14,6 +14,10 @@ from joserfc.jwk import ECKey, KeySet
 from tests.interop.conftest import Served
 from tests.interop.person import allows
 
+pytestmark = pytest.mark.peer(
+    "authlib (PyPI)", "client credentials: key, secret; code flow, ID token, UserInfo, refresh"
+)
+
 
 def by_key(served: Served, **claims: object) -> OAuth2Client:
     """Authlib's client with private_key_jwt; these claims of its assertions are not what it would say by itself."""

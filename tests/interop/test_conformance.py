@@ -132,4 +132,4 @@ def all_good(checks: list[Any]) -> str:
     """That no check failed or warned, in words."""
     bad = [(check["id"], check.get("errorMessage")) for check in checks if check["status"] not in {"SUCCESS", "INFO"}]
     assert not bad, bad
-    return f"{sum(check['status'] == 'SUCCESS' for check in checks)} checks"
+    return f"checks: {sum(check['status'] == 'SUCCESS' for check in checks)}"

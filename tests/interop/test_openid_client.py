@@ -10,7 +10,11 @@ import pytest
 from tests.interop.conftest import Served
 from tools.node import Node
 
-pytestmark = pytest.mark.timeout(400)  # the first run installs the packages
+pytestmark = [
+    pytest.mark.timeout(400),  # the first run installs the packages
+    pytest.mark.peer("openid-client (npm)", "client credentials: key, secret, DPoP; introspects and revokes"),
+    pytest.mark.peer("oauth4webapi (npm)", "an API: holds our tokens, and the proofs of bound ones"),
+]
 
 SCRIPT = Path(__file__).with_name("openid_client.mjs")
 

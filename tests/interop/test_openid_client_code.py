@@ -11,7 +11,10 @@ from tests.interop.conftest import Served
 from tests.interop.person import allows
 from tools.node import Node
 
-pytestmark = pytest.mark.timeout(400)  # the first run installs the packages
+pytestmark = [
+    pytest.mark.timeout(400),  # the first run installs the packages
+    pytest.mark.peer("openid-client (npm)", "code flow: PAR, JAR, JARM, DPoP; ID token, UserInfo, refresh"),
+]
 
 SCRIPT = Path(__file__).with_name("openid_client_code.mjs")
 WAYS = ("plain", "pushed_and_bound", "public_and_bound", "signed", "signed_and_pushed", "signed_answer")

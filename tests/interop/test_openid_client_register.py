@@ -11,7 +11,10 @@ from tests.interop.conftest import Served
 from tests.interop.person import allows
 from tools.node import Node
 
-pytestmark = pytest.mark.timeout(400)  # the first run installs the packages
+pytestmark = [
+    pytest.mark.timeout(400),  # the first run installs the packages
+    pytest.mark.peer("openid-client (npm)", "registers itself (RFC 7591), and is allowed what it asks"),
+]
 
 SCRIPT = Path(__file__).with_name("openid_client_register.mjs")
 

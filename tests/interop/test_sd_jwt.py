@@ -81,6 +81,7 @@ def npm(foreign: Node) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(400)  # the first run installs the packages
+@pytest.mark.peer("@sd-jwt/sd-jwt-vc (npm)", "SD-JWT VC: reads ours, with key binding, and we read its")
 def test_npm_reads_ours(npm: dict[str, Any]) -> None:
     assert npm["ours"] == CLAIMS
     assert npm["ours_presented"] == SEEN
@@ -89,6 +90,7 @@ def test_npm_reads_ours(npm: dict[str, Any]) -> None:
 
 
 @pytest.mark.timeout(400)  # the same
+@pytest.mark.peer("@sd-jwt/sd-jwt-vc (npm)", "SD-JWT VC: reads ours, with key binding, and we read its")
 def test_we_read_npms(npm: dict[str, Any]) -> None:
     assert vc.verify(npm["issued"], POLICY, asked=None, now=NOW).claims == CLAIMS
     seen = vc.verify(npm["presented"], POLICY, asked=ASKED, now=NOW)
@@ -106,6 +108,7 @@ def jwk(key: dict[str, Any]) -> JWK:
     return JWK(**{name: value for name, value in key.items() if name not in {"alg", "use"}})
 
 
+@pytest.mark.peer("sd-jwt (PyPI)", "SD-JWT VC: reads ours, with key binding, and we read its")
 def test_pypi_reads_ours() -> None:
     def verified(text: str, *bound: str) -> dict[str, Any]:
         read: dict[str, Any] = SDJWTVerifier(
@@ -118,6 +121,7 @@ def test_pypi_reads_ours() -> None:
     assert verified(ours_presented(issued), VERIFIER, ASKED.nonce) == SEEN
 
 
+@pytest.mark.peer("sd-jwt (PyPI)", "SD-JWT VC: reads ours, with key binding, and we read its")
 def test_we_read_pypis() -> None:
     marked: dict[Any, Any] = {name: value for name, value in CLAIMS.items() if name not in {"given_name", "cnf"}}
     marked["exp"] = LATE

@@ -14,6 +14,8 @@ from deputize.vc.status_token import Form
 from tests.vc.lists import GOOD, KEY, NOW, ODD, REVOKED, SIZE, SUSPENDED, TOLD, URI, a_token, reading
 from tools.node import Node
 
+pytestmark = pytest.mark.peer("@owf/token-status-list (npm)", "status lists: reads ours, JWT and CWT, and we read its")
+
 SCRIPT = Path(__file__).with_name("status_list.mjs")
 LOOKED_AT = (REVOKED, SUSPENDED, ODD, GOOD, SIZE - 1)
 STATUSES = [1, 2, 3, 0, 1]
