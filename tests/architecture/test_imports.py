@@ -37,6 +37,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "nonces",
         "throttle",
         "device",
+        "backchannel_logout",
         "reading",
         "client_document",
         "redirects",
@@ -48,7 +49,17 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "fapi2",
     ),
     "tables": ("grants", "client_auth", "clients", "server"),
-    "doors": ("begun", "authorize", "token_endpoint", "token_status", "registration", "metadata", "caller", "userinfo"),
+    "doors": (
+        "end_session",
+        "begun",
+        "authorize",
+        "token_endpoint",
+        "token_status",
+        "registration",
+        "metadata",
+        "caller",
+        "userinfo",
+    ),
 }
 _HEIGHT = {name: height for height, names in enumerate(FLOORS.values()) for name in names}
 

@@ -35,10 +35,11 @@ async def _holds_what_it_says(world: World) -> None:
     for name, value in told.items():
         if name.endswith("_endpoint") or name == "jwks_uri":
             answer = await world.send("GET", value.removeprefix(world.here.issuer.text), ())
-            # One is for a browser that asks something, and one for a token.
-            there = {"authorization_endpoint": 400, "userinfo_endpoint": 401}.get(name, answer.status)
+            # Two are for a browser, and one for a token.
+            known = {"authorization_endpoint": 400, "end_session_endpoint": 303, "userinfo_endpoint": 401}
+            there = known.get(name, answer.status)
             assert answer.status == there, f"{name} is not there"
-            assert there in {200, 400, 401, 405}, f"{name} is not there"
+            assert there in {200, 303, 400, 401, 405}, f"{name} is not there"
     assert "none" not in told["introspection_endpoint_auth_methods_supported"]
     assert told["response_types_supported"] == ["code"]
     assert told["response_modes_supported"] == ["query", "form_post", "jwt", "query.jwt", "form_post.jwt"]

@@ -462,7 +462,9 @@ async def test_pages_begin_where_the_issuer_does() -> None:
     assert (await world.browser().get("/tenant/agents")).headers["location"] == "/tenant/sign-in?next=/agents"
 
 
-@pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/inbox/", 404), ("/asks/", 404), ("/sign-out", 405)])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/nowhere", 404), ("/inbox/", 404), ("/asks/", 404), ("/sign-in/code", 405)]
+)
 async def test_an_address_that_leads_nowhere_has_a_page(path: str, status: int) -> None:
     world = await _world()
     browser = await world.signed_in()

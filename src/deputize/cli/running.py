@@ -17,12 +17,15 @@ import uvicorn
 from deputize.adapters.system import ForgettingClock
 from deputize.core.ports import Env
 from deputize.core.rules import Fault
+from deputize.core.values import Issuer
+from deputize.oauth import backchannel_logout
 from deputize.server.http import Asgi
 
 log = structlog.get_logger("deputize.cli")
 
 DRAIN_SECONDS: Final = 10
 SWEEP_SECONDS: Final = 60
+TELL_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,28 @@ async def sweeping(env: Env) -> AsyncIterator[None]:
         with contextlib.suppress(asyncio.CancelledError):
             await task
         await env.store.close()
+
+
+@asynccontextmanager
+async def telling(issuer: Issuer, env: Env) -> AsyncIterator[None]:
+    """Tell clients of sessions that have ended, all that wait at once, for as long as this lasts."""
+
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(TELL_SECONDS)
+            try:
+                due = await backchannel_logout.waiting(env)
+                await asyncio.gather(*(backchannel_logout.tell(one, issuer, env) for one in due))
+            except Fault as fault:  # what is to be told lies in the store, and waits there
+                log.error("clients not told", what=str(fault))  # noqa: TRY400 (a Fault tells all that there is)
+
+    task = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:

@@ -68,7 +68,7 @@ async def _serve(settings: Settings, *, worker: int | None = None) -> None:
         for login, told in people.items():
             err.print(f"  {told['name']} signs in as [bold]{login}[/] with {told['password']}")
 
-    async with running.sweeping(env), watching(parts.signer):
+    async with running.sweeping(env), running.telling(here.issuer, env), watching(parts.signer):
         await running.serve(
             Listening(app, server.host, server.port, _tls(server)),
             Listening(management_app(env), server.host, server.management_port),

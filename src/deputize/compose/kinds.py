@@ -6,6 +6,7 @@ from deputize.adapters.keys_store import KeyRing
 from deputize.core.ports import Event, Notice, Record
 from deputize.oauth.asking import Ask, Turn
 from deputize.oauth.assertion import AssertionSeen
+from deputize.oauth.backchannel_logout import LogoutDue, SignedInAt
 from deputize.oauth.begun import Begun
 from deputize.oauth.caller import CallSpent
 from deputize.oauth.client import Client, Person, Resource
@@ -36,6 +37,7 @@ from deputize.vc.verify import NonceSpent
 KINDS: Final[tuple[type[Record], ...]] = (
     *(Client, Resource, Person, Password, Session, Throttle),
     *(Begun, Code, DeviceRequest, DeviceClient),
+    *(SignedInAt, LogoutDue),
     *(Passkey, Authenticator, KnownBrowser, Invitation, TicketUsed),
     *(Registration, InitialToken, Quota),
     *(Ask, Turn, Standing, Notice, Event),

@@ -108,6 +108,20 @@ SPECS: tuple[Spec, ...] = (
         Status.FINAL,
         ("oauth.offers", "oauth.grants.pre_authorized_code", "vc.proofs", "vc.issuance", "server.issuing"),
     ),
+    Spec(
+        "rp-initiated-logout",
+        "OpenID Connect RP-Initiated Logout 1.0",
+        "RP-Initiated Logout",
+        Status.FINAL,
+        ("oauth.end_session", "server.leaving"),
+    ),
+    Spec(
+        "back-channel-logout",
+        "OpenID Connect Back-Channel Logout 1.0",
+        "Back-Channel Logout, the provider's side",
+        Status.FINAL,
+        ("oauth.backchannel_logout",),
+    ),
     Spec("form-post", "OAuth 2.0 Form Post Response Mode", "Form Post", Status.FINAL, ("server.authorizing",)),
     Spec(
         "fapi2",

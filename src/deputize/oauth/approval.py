@@ -23,8 +23,8 @@ class Approval:
     may be without them where an earlier yes covered it. `roots` are the tokens that this was derived from;
     `openid` says that an ID token belongs to the answer, `refreshable` that a refresh token may, for a client that is
     registered for them; `refresh_token` is one that is to go along. `whole` is what a refresh token stands for where
-    this is less; `nonce` goes into the ID token. `once` is committed with what is issued: where it fails, the grant
-    decides anew.
+    this is less; `nonce` and `sid` go into the ID token. `once` is committed with what is issued: where it fails, the
+    grant decides anew.
     """
 
     client: ClientId
@@ -44,4 +44,5 @@ class Approval:
     refresh_token: Secret | None = None
     whole: Authority | None = None
     nonce: str | None = None
+    sid: str | None = None
     once: tuple[Change, ...] = ()

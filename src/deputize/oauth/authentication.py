@@ -22,11 +22,15 @@ SEEN_ENOUGH = Rule(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authentication:
-    """Somebody was authenticated `at` a time, by the methods `amr` (RFC 8176). `session` names what began with it."""
+    """Somebody was authenticated `at` a time, by the methods `amr` (RFC 8176). `session` names what began with it.
+
+    `sid` names it to clients, and stays when the same person is authenticated again in the same browser.
+    """
 
     at: Instant
     amr: tuple[str, ...] = ()
     session: str = ""
+    sid: str = ""
 
     @property
     def acrs(self) -> tuple[str, ...]:

@@ -67,6 +67,8 @@ class Client(Record):
     whose loopback ports float, and else "web". `pushes` says that its authorization requests are pushed, `signs` that
     they are signed. `how_known` is told to the person who is asked. `document` is there where nobody registered the
     client, and its id is the URL of what it says of itself; `said` stands for what it said where it registered itself.
+    `post_logout_redirect_uris` are where a person may go on to after signing out; at `backchannel_logout_uri` it hears
+    of the end of each session that it was told of.
     """
 
     kind: ClassVar[str] = "client"
@@ -93,6 +95,8 @@ class Client(Record):
     disabled_at: Instant | None = None
     document: Document | None = None
     said: str = ""
+    post_logout_redirect_uris: tuple[str, ...] = ()
+    backchannel_logout_uri: str = ""
 
     @property
     def keys(self) -> KeySet:

@@ -87,11 +87,11 @@ _SPIFFE: Final = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]+)*(?
 _TEXTS: Final = (
     *("client_id", "client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri", "jwks_uri", "scope"),
     *("token_endpoint_auth_method", "software_statement", "software_id", "software_version", "application_type"),
-    *("spiffe_id", "spiffe_bundle_endpoint"),
+    *("spiffe_id", "spiffe_bundle_endpoint", "backchannel_logout_uri"),
 )
 _LISTS: Final = (
     *("redirect_uris", "grant_types", "response_types", "contacts"),
-    *("token_endpoint_auth_methods_supported", "authorization_grant_profiles_supported"),
+    *("token_endpoint_auth_methods_supported", "authorization_grant_profiles_supported", "post_logout_redirect_uris"),
 )
 SWITCHES: Final = (
     *("dpop_bound_access_tokens", "tls_client_certificate_bound_access_tokens"),

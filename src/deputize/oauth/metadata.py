@@ -27,6 +27,7 @@ REVOCATION: Final = "/revoke"
 AUTHORIZATION: Final = "/authorize"
 PAR: Final = "/par"
 USERINFO: Final = "/userinfo"
+END_SESSION: Final = "/end-session"
 BACKCHANNEL: Final = "/backchannel"
 DEVICE_AUTHORIZATION: Final = "/device_authorization"
 TRANSACTION: Final = "/transaction"
@@ -111,6 +112,9 @@ def _of_authorization(here: AuthorizationServer, at: Callable[[str], str]) -> Js
         "pushed_authorization_request_endpoint": at(PAR),
         "require_pushed_authorization_requests": here.pushed_only,
         "userinfo_endpoint": at(USERINFO),
+        "end_session_endpoint": at(END_SESSION),
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
         "scopes_supported": sorted(OWN_SCOPES),
         "claims_supported": ["acr", "amr", "aud", "auth_time", "exp", "iat", "iss", "name", "nonce", "sub"],
         "claims_parameter_supported": False,

@@ -27,6 +27,12 @@ _LOOPBACK: Final = re.compile(
     r"(?P<host>http://(?:127\.0\.0\.1|\[::1\]|localhost))(?::(?P<port>[1-9][0-9]{0,4}))?(?P<rest>(?:[/?].*)?)"
 )
 
+REGISTERED_AFTER = Rule(
+    "OpenID Connect RP-Initiated Logout 1.0",
+    "3",
+    "The post_logout_redirect_uri is one that the client is registered with, letter for letter.",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
@@ -79,6 +85,13 @@ def verified(asked: str | None, client: Client, *, openid: bool = False) -> Dest
     floats = client.application_type == NATIVE
     if not any(asked == uri or (floats and _differ_by_port(asked, uri)) for uri in known):
         REGISTERED.refuse("invalid_request", asked=asked.partition("?")[0])
+    return Destination(uri=asked)
+
+
+def after_logout(asked: str, client: Client) -> Destination:
+    """Where a person goes on to who has signed out (OpenID Connect RP-Initiated Logout 1.0, 3)."""
+    if asked not in client.post_logout_redirect_uris or not is_fit(asked, client.application_type):
+        REGISTERED_AFTER.refuse("invalid_request", asked=asked.partition("?")[0][:200])
     return Destination(uri=asked)
 
 

@@ -12,7 +12,7 @@ from deputize.jose.algorithms import ALL
 from deputize.jose.keys import PublicKey
 from deputize.oauth import client_document as documents
 from deputize.oauth.client import Client, Resource, secret_hash
-from deputize.oauth.redirects import NATIVE
+from deputize.oauth.redirects import NATIVE, is_fit
 from deputize.oauth.requested import CODE_ONLY
 
 BYTES_MAX: Final = 32 * 1024
@@ -28,6 +28,12 @@ GRANTS = Rule("RFC 7591", "2", "At least one of the grant types is one that clie
 KEYS_HERE = Rule("Deputize", "registration", "A client that signs registers its keys themselves, as jwks.")
 KEYS_FIT = Rule("RFC 7517", "5", "Each key is public, strong and of a known kind, and there are at most 20.")
 WEB_HTTPS = Rule("OpenID Connect Dynamic Client Registration 1.0", "2", "A web client's redirect URIs are https.")
+AFTER_LOGOUT = Rule(
+    "OpenID Connect RP-Initiated Logout 1.0", "3.1", "A place to go on to after logout is fit to be a redirect URI."
+)
+TOLD_OF_LOGOUT = Rule(
+    "OpenID Connect Back-Channel Logout 1.0", "2.2", "Where a client hears of a logout is an https URL of its own."
+)
 KIND = Rule("OpenID Connect Dynamic Client Registration 1.0", "2", "The application type is web or native.")
 SUBJECTS = Rule("OpenID Connect Dynamic Client Registration 1.0", "2", "The subject type is public.")
 ALGORITHMS = Rule("RFC 7591", "2", "The algorithms are ones that this server uses.")
@@ -111,9 +117,22 @@ def registered(members: JsonObject, offer: Offer) -> JsonObject:
         told["client_name"] = name
     told |= {name: members[name] for name in _KEPT if members.get(name)}
     told |= {name: True for name in documents.SWITCHES if members.get(name) is True}
+    told |= _of_logout(members, kind)
     if keys := _keys(members, needed=method == documents.PRIVATE_KEY_JWT or _SIGNS in told):
         told["jwks"] = keys
     return told
+
+
+def _of_logout(members: JsonObject, kind: str) -> JsonObject:
+    places, hears = members.get("post_logout_redirect_uris", []), members.get("backchannel_logout_uri")
+    if not all(is_fit(uri, kind) and (kind == NATIVE or uri.startswith("https:")) for uri in places):
+        AFTER_LOGOUT.refuse("invalid_client_metadata")
+    if hears and (not hears.startswith("https:") or not is_fit(hears, WEB)):
+        TOLD_OF_LOGOUT.refuse("invalid_client_metadata")
+    session = members.get("backchannel_logout_session_required") is True  # every logout token has a sid
+    told = {"post_logout_redirect_uris": list(places), "backchannel_logout_uri": hears}
+    told["backchannel_logout_session_required"] = session
+    return {name: value for name, value in told.items() if value}
 
 
 def _hold_statement(members: JsonObject) -> None:
@@ -189,6 +208,8 @@ def as_client(told: JsonObject, before: Client, resources: tuple[Resource, ...])
         jwks=json.dumps(told.get("jwks", {"keys": []})),
         redirect_uris=tuple(told["redirect_uris"]),
         application_type=told["application_type"],
+        post_logout_redirect_uris=tuple(told.get("post_logout_redirect_uris", ())),
+        backchannel_logout_uri=told.get("backchannel_logout_uri", ""),
         dpop_bound=_BOUND in told,
         certificate_bound=_CERTIFIED in told,
         pushes=_PUSHES in told,

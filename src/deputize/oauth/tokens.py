@@ -178,11 +178,18 @@ async def _id_token(approval: Approval, claims: JsonObject, env: Env) -> str:
     told: JsonObject = {name: claims[name] for name in names if name in claims}
     if approval.nonce is not None:
         told["nonce"] = approval.nonce
+    if approval.sid is not None:
+        told["sid"] = approval.sid
     return await mint({**told, "aud": approval.client}, "JWT", env)
 
 
 def hinted(compact: str, issuer: Issuer, client: Client, env: Env, *, error: str) -> Subject:
-    """Whom an ID token of ours for this client names, also one that has expired (OpenID Connect Core, 3.1.2.1)."""
+    """Whom an ID token of ours for this client names."""
+    return Subject(own_id_token(compact, issuer, client, env, error=error).text("sub"))
+
+
+def own_id_token(compact: str, issuer: Issuer, client: Client, env: Env, *, error: str) -> jwt.VerifiedJwt:
+    """An ID token of ours for this client, also one that has expired (OpenID Connect Core, 3.1.2.1)."""
     parsed, claims = jwt.peek(compact, error)
     issued_at = claims.get("iat")
     # Held as of the time at which it says that it was issued: that is ours, if its signature is.
@@ -197,7 +204,7 @@ def hinted(compact: str, issuer: Issuer, client: Client, env: Env, *, error: str
         needs=frozenset({"iss", "sub", "aud", "exp", "iat"}),
         error=error,
     )
-    return Subject(jwt.verify_peeked(parsed, claims, own_keys(env), expected, now).text("sub"))
+    return jwt.verify_peeked(parsed, claims, own_keys(env), expected, now)
 
 
 async def mint(claims: JsonObject, typ: str, env: Env) -> str:

@@ -19,13 +19,14 @@ from deputize.oauth.asking import Ask
 from deputize.oauth.client import Client, Resource
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.standing import Standing
-from deputize.server import http, refusals, session, views
+from deputize.server import http, refusals, views
 from deputize.server.account import Account, Stale
 from deputize.server.authorizing import Authorizing
 from deputize.server.credentials import Credentials
 from deputize.server.device import Devices
 from deputize.server.entrance import Entrance
 from deputize.server.frame import Frame, SignedIn, SignedOut
+from deputize.server.leaving import Leaving
 from deputize.server.passkeys import Place
 from deputize.server.people import Hashing
 from deputize.server.people import Settings as PeopleSettings
@@ -60,6 +61,7 @@ def pages(
     known = Cookie.of(here.issuer, "-browser")
     entrance = Entrance(frame, settings.people, Hashing(settings.people), Place.of(here.issuer), known)
     own = Account(entrance)
+    leaving = Leaving(frame, here)
     door = Authorizing(frame, here)
     routes = (
         ("GET", "/", site.home),
@@ -69,7 +71,10 @@ def pages(
         ("POST", "/sign-in/passkey", entrance.sign_in_with_passkey),
         ("GET", "/welcome/{secret}", entrance.welcome),
         ("POST", "/welcome/{secret}", entrance.accept),
-        ("POST", "/sign-out", site.sign_out),
+        ("GET", "/sign-out", leaving.page),
+        ("POST", "/sign-out", leaving.leave),
+        ("GET", metadata.END_SESSION, leaving.asked),
+        ("POST", metadata.END_SESSION, leaving.asked_by_form),
         ("GET", "/inbox", site.inbox),
         ("GET", "/inbox/waiting", site.inbox_news),
         ("GET", "/asks/{page}", site.ask),
@@ -148,15 +153,6 @@ class Pages:
     async def home(self, request: Request) -> Response:
         await self.frame.signed_in(request)
         return self.frame.to("/inbox")
-
-    async def sign_out(self, request: Request) -> Response:
-        await self.frame.form(request)
-        visitor = await self.frame.visitor(request)
-        if visitor.session is not None:
-            await session.end(visitor.session, self.env)
-        answer = self.frame.to("/sign-in")
-        answer.headers["Set-Cookie"] = self.frame.cookie.removed
-        return answer
 
     # --- the inbox --------------------------------------------------------------------------------------------------
 

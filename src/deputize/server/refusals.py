@@ -93,6 +93,18 @@ ANSWERED: Final = RefusalView(
     title="This was already answered, or its time is over",
     says="Nothing more has happened. If you still want to go on, go back to the app and start there again.",
 )
+
+
+def unfit_ending(because: str) -> RefusalView:
+    """To be told where a client asks for a sign-out in a way that is not answered."""
+    return RefusalView(
+        status=400,
+        title="You were not signed out",
+        says="The app that sent you here asked for it in a way that is not safe to follow. You can sign out by the "
+        f"button above, where you are signed in. What was found wrong: {because}",
+    )
+
+
 TAKEN_BACK: Final = RefusalView(
     status=403,
     title="This cannot be allowed at the moment",

@@ -11,6 +11,7 @@ from deputize.core.ports import Add, Append, Change, Env, Event, Record, Replace
 from deputize.core.rules import Fault, Rule
 from deputize.core.values import Instant, Issuer, Seconds
 from deputize.core.wire import Headers, b64u
+from deputize.oauth import backchannel_logout
 from deputize.oauth.authentication import Authentication
 from deputize.oauth.client import Person
 
@@ -39,7 +40,8 @@ class Session(Record):
     """Somebody is signed in. `key` is a hash of the cookie's value: who reads the store cannot be anybody.
 
     It began with an authentication, by the methods `amr`. Where that was elsewhere and earlier, `auth_time` says when.
-    `browser` is what its user calls it. `ended_at` makes it the tombstone of a session that was signed out of.
+    `browser` is what its user calls it, `sid` what clients do. `ended_at` makes it the tombstone of a session that was
+    signed out of.
     """
 
     kind: ClassVar[str] = "session"
@@ -52,12 +54,13 @@ class Session(Record):
     amr: tuple[str, ...] = ()
     auth_time: Instant | None = None
     browser: str = ""
+    sid: str = ""
 
     @property
     def authentication(self) -> Authentication:
         """How and when who is signed in was authenticated."""
         at = self.started_at if self.auth_time is None else self.auth_time
-        return Authentication(at=at, amr=self.amr, session=self.key)
+        return Authentication(at=at, amr=self.amr, session=self.key, sid=self.sid)
 
     def is_alive(self, settings: Settings, now: Instant) -> bool:
         return self.ended_at is None and now < min(self.seen_at + settings.idle, self.started_at + settings.life)
@@ -123,6 +126,8 @@ async def begin(
     """
     now = env.clock()
     value = fresh_value(env)
+    old = await env.store.read(Session, _key_of(before)) if before else None
+    again = old is not None and old.ended_at is None and old.person == person.key  # to clients, the same session
     made = Session(
         key=_key_of(value),
         person=person.key,
@@ -132,12 +137,12 @@ async def begin(
         amr=how.amr,
         auth_time=how.auth_time,
         browser=how.browser,
+        sid=old.sid if old is not None and again and old.sid else env.random(128),
     )
     event = Event(key="", at=now, what="signed_in", person=person.key, told={"amr": " ".join(how.amr)})
     changes: list[Change] = [Add(made), Append(event), *also]
-    old = await env.store.read(Session, _key_of(before)) if before else None
     if old is not None and old.ended_at is None:
-        await end(old, env)
+        await end(old, env, goes_on=again)
     if not await env.store.commit(*changes):
         if also:
             USED_ONCE.refuse("access_denied")
@@ -180,13 +185,17 @@ async def _all(person: str, env: Env) -> AsyncIterator[Session]:
         after = page[-1].key
 
 
-async def end(session: Session, env: Env) -> None:
-    """Sign out. From here on the cookie opens nothing, wherever it was copied to."""
+async def end(session: Session, env: Env, *, goes_on: bool = False) -> None:
+    """Sign out. From here on the cookie opens nothing, wherever it was copied to.
+
+    The clients that were told of the session are told of its end, unless it `goes_on` under another cookie.
+    """
     current: Session | None = session
     while current is not None and current.ended_at is None:
         now = env.clock()
         event = Event(key="", at=now, what="signed_out", person=current.person)
-        if await env.store.commit(Replace(current, replace(current, ended_at=now)), Append(event)):
+        due = () if goes_on else await backchannel_logout.ended(current.sid, env)
+        if await env.store.commit(Replace(current, replace(current, ended_at=now)), Append(event), *due):
             return
         current = await env.store.read(Session, current.key)
 

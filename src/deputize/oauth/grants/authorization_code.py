@@ -11,13 +11,13 @@ from deputize.core.rules import Rule
 from deputize.core.values import ClientId, Instant, Issuer, Seconds, Secret, Subject
 from deputize.core.wire import Form, b64u
 from deputize.jose.jwt import SKEW
-from deputize.oauth import statuses
+from deputize.oauth import backchannel_logout, statuses
 from deputize.oauth.approval import Approval
 from deputize.oauth.asked import asked_scope
 from deputize.oauth.asking import Ask, Collected
 from deputize.oauth.authentication import Authentication
 from deputize.oauth.authority import Authority
-from deputize.oauth.client import Resource
+from deputize.oauth.client import Client, Resource
 from deputize.oauth.client_document import UNCHANGED
 from deputize.oauth.details import Detail, details, granted
 from deputize.oauth.grant import Grant
@@ -165,7 +165,7 @@ async def approve(request: Request, client: AuthenticatedClient, _: Issuer, env:
         NO_REPLAY.refuse("invalid_grant")
     if client.client.rests_on != code.rests_on:
         UNCHANGED.refuse("invalid_grant")
-    return await _approval(request, code, env)
+    return await _approval(request, code, client.client, env)
 
 
 def _fits(verifier: Secret, challenge: str) -> bool:
@@ -193,7 +193,7 @@ async def _revoke(code: Code, env: Env) -> None:
     await statuses.commit((mark, Append(event)), env, ends=code.root)  # False where another replay was faster
 
 
-async def _approval(request: Request, code: Code, env: Env) -> Approval:
+async def _approval(request: Request, code: Code, client: Client, env: Env) -> Approval:
     scope = request.scope
     if request.resources is not None and scope is None:
         scope = await _scope_of(request.resources & code.allowed.audience, code.allowed.scope, env)
@@ -207,6 +207,9 @@ async def _approval(request: Request, code: Code, env: Env) -> Approval:
     ask = await env.store.read(Ask, code.ask) if code.ask else None
     if ask is not None:
         once = (*once, Replace(ask, replace(ask, state=Collected(now))))
+    tells = code.openid and bool(client.backchannel_logout_uri)
+    if tells:
+        once = (*once, *await backchannel_logout.signed_in(code.seen.sid, client, code.person, env))
     return Approval(
         client=ClientId(code.client),
         subject=Subject(code.person),
@@ -221,6 +224,7 @@ async def _approval(request: Request, code: Code, env: Env) -> Approval:
         refreshable=code.refreshable,
         whole=code.allowed,
         nonce=code.nonce,
+        sid=(code.seen.sid or None) if tells else None,
         once=once,
     )
 
