@@ -24,6 +24,7 @@ from deputize.vc.sdjwt import HASHES, digest
 from deputize.vc.status_list import IS_VALID
 from tests.support.asgi import Answer
 from tests.support.cast import BOT, DPOP_BOT, ORDER, PHARMACY, READ, a_purchase
+from tests.support.judge import kept
 from tests.support.proofs import lets_through, stops
 from tests.support.reach import Reach
 from tests.support.variants import KEEPER, first_tokens, remade, with_keeper
@@ -155,6 +156,30 @@ async def test_it_may_be_narrower_than_the_token_and_never_wider(giving: World, 
     assert [one["scope"] for one in seen["may"]] == [READ]
     token = await giving.allowed(by=DPOP_BOT, key=AGENT, scope=f"openid {READ}")
     assert (await asked_for(giving, token, scope=BOTH.removeprefix("openid "))).told == (400, "invalid_scope")
+
+
+async def test_neither_who_gives_nor_who_takes_keeps_it(giving: World, clinic: Clinic) -> None:
+    mandate = await given(giving)
+    await clinic.takes(mandate, "sub", "may")
+    lying = repr(await kept(giving.store))
+    for part in (*mandate.split("~")[:-1], mandate.split(".")[1]):
+        assert part not in lying
+    assert "alice" in lying
+
+
+async def test_what_is_published_is_for_machines_to_read(giving: World) -> None:
+    described = await giving.get("/types/agent-mandate/1")
+    issuer = await giving.get("/.well-known/jwt-vc-issuer")
+    assert described.json["vct"] == f"{ISSUER}/types/agent-mandate/1"
+    assert issuer.json["issuer"] == ISSUER
+    assert jwt.peek((await given(giving)).partition("~")[0], "x")[0].kid in {
+        key["kid"] for key in issuer.json["jwks"]["keys"]
+    }
+    for told in (described, issuer):
+        assert told.header("content-type") == "application/json"
+        assert told.header("cache-control") == "public, max-age=60"
+        assert told.header("x-content-type-options") == "nosniff"
+        assert told.header("content-security-policy") == "default-src 'none'"
 
 
 # --- who gets none --------------------------------------------------------------------------------------------------

@@ -232,3 +232,9 @@ def test_whatever_is_hidden_comes_back(told: dict[str, Any], data: st.DataObject
         assert seen == good
     else:
         why_not(text)
+
+
+def test_what_is_to_be_signed_does_not_show_its_salts() -> None:
+    made = unsigned(claims(), FRAME, alg="ES256", kid="1", typ=TYP, random=CountingRandom())
+    assert made.disclosures
+    assert not any(one in repr(made) or one in str(made) for one in made.disclosures)
