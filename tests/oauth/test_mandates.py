@@ -9,11 +9,12 @@ import pytest
 from deputize import vc
 from deputize.core.ports import Add, Event
 from deputize.core.rules import Refusal, Rule
-from deputize.core.values import Instant, Seconds
+from deputize.core.values import ClientId, Instant, Seconds, Subject
 from deputize.core.wire import JsonObject, json_bytes
 from deputize.jose import jwt
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import mandates, statuses
+from deputize.oauth import standing as standings
 from deputize.oauth.approval import ACCESS_TOKEN, MANDATE
 from deputize.oauth.client import Client
 from deputize.oauth.grants import token_exchange
@@ -262,6 +263,29 @@ async def test_alice_takes_back_what_she_allowed(giving: World, clinic: Clinic) 
     giving.clock.forward(60)
     assert await clinic.why_not(mandate) is IS_VALID
     assert await clinic.why_not(await given(giving)) is None
+
+
+async def test_alice_sees_that_one_is_out_until_it_is_not(giving: World) -> None:
+    async def seen() -> Instant | None:
+        found = await standings.find(Subject("alice"), ClientId(DPOP_BOT), giving.env)
+        assert found
+        return await mandates.out_until(found, giving.env)
+
+    await giving.allowed(by=DPOP_BOT, key=AGENT, scope=BOTH)
+    assert await seen() is None
+    await given(giving)
+    giving.clock.forward(3600)
+    await given(giving)
+    assert await seen() == giving.now + 12 * 3600
+    await giving.take_back("alice", DPOP_BOT)
+    assert await seen() is None
+    await giving.welcome("alice", DPOP_BOT)
+    giving.clock.forward(2)
+    assert await seen() is None
+    await given(giving)
+    assert await seen() == giving.now + 12 * 3600
+    giving.clock.forward(12 * 3600)
+    assert await seen() is None
 
 
 async def test_it_ends_with_the_token_that_it_came_of(giving: World, clinic: Clinic) -> None:

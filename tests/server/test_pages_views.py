@@ -270,6 +270,14 @@ def test_an_agent_shows_what_it_may_and_until_when() -> None:
     assert (view.permissions[0].until.day, view.since.day) == ("18 January 2027", "14 January 2027")
 
 
+def test_a_mandate_that_is_out_is_told_of() -> None:
+    known = replace(_known(BOT, until=3 * 86400), mandate_until=Instant(NOW + 7200))
+    told = views.agent_view(known, NOW).mandate
+    assert told is not None
+    assert (told.day, told.clock) == ("15 January 2027", "10:00 UTC")
+    assert views.agent_view(_known(BOT, until=3 * 86400), NOW).mandate is None
+
+
 def test_what_has_ended_is_not_shown_as_allowed() -> None:
     assert views.agent_view(_known(BOT, until=0), NOW).permissions == ()
 

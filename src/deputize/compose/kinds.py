@@ -15,6 +15,7 @@ from deputize.oauth.dpop import ProofSeen
 from deputize.oauth.families import Family
 from deputize.oauth.grants.authorization_code import Code
 from deputize.oauth.grants.transaction import Presented
+from deputize.oauth.mandates import MandateOut
 from deputize.oauth.newcomers import InitialToken, Registration
 from deputize.oauth.nonces import NonceSecret
 from deputize.oauth.offers import Entitled, Offer
@@ -40,7 +41,7 @@ KINDS: Final[tuple[type[Record], ...]] = (
     *(SignedInAt, LogoutDue),
     *(Passkey, Authenticator, KnownBrowser, Invitation, TicketUsed),
     *(Registration, InitialToken, Quota),
-    *(Ask, Turn, Standing, Notice, Event),
+    *(Ask, Turn, Standing, MandateOut, Notice, Event),
     *(Family, Revoked, AssertionSeen, ProofSeen, Presented, CallSpent, NonceSecret),
     *(KeyRing, NonceSpent, Wanted),
     *(Offer, Entitled, Transaction, Delivered, ProofNonceUsed),

@@ -5,10 +5,10 @@ for by token exchange, with a token that rests on what the person has allowed un
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final
 
-from deputize.core.ports import Append, Env, Event
+from deputize.core.ports import Add, Append, Change, Env, Event, Record, Replace
 from deputize.core.rules import Fault, Rule
 from deputize.core.values import Instant, Issuer, Seconds, Subject
 from deputize.core.wire import JsonObject
@@ -17,6 +17,7 @@ from deputize.oauth.approval import MANDATE, Approval
 from deputize.oauth.binding import BoundKey
 from deputize.oauth.client import Client, resources_named
 from deputize.oauth.delegation import Actor
+from deputize.oauth.standing import Standing
 from deputize.oauth.statuses import Statuses
 from deputize.oauth.tokens import NOT_REVOKED, Revoked
 
@@ -56,6 +57,31 @@ class Mandates:
     settings: Settings = Settings()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MandateOut(Record):
+    """That a mandate is out, for a person to see: `key` is that of the Standing, `expires_at` the last one's end."""
+
+    kind: ClassVar[str] = "mandate_out"
+
+    at: Instant
+
+
+async def out_until(standing: Standing, env: Env) -> Instant | None:
+    """Until when the agent can show a mandate that rests on this; None where there is none."""
+    found = await env.store.read(MandateOut, standing.key)
+    if found is None or found.expires_at is None or not standing.lets_live(found.at):
+        return None
+    return found.expires_at if found.expires_at > env.clock() else None
+
+
+async def _noted(approval: Approval, until: Instant, env: Env) -> Change:
+    now, key = env.clock(), approval.standing or ""
+    found = await env.store.read(MandateOut, key)
+    if found is None:
+        return Add(MandateOut(key=key, at=now, expires_at=until))
+    return Replace(found, replace(found, at=now, expires_at=max(until, found.expires_at or until)))
+
+
 async def issue(
     approval: Approval,
     client: Client,
@@ -82,7 +108,7 @@ async def issue(
     for _ in range(TRIES):
         drawn = await statuses.draw(until, env, under=under)
         compact = await mandates.mint({**claims, "status": drawn.claim}, env)
-        if await env.store.commit(*drawn.changes, Append(event)):
+        if await env.store.commit(*drawn.changes, await _noted(approval, until, env), Append(event)):
             break
     else:
         raise Fault("no entry of a list could be had", retry=True)

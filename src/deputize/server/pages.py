@@ -12,7 +12,7 @@ from starlette.routing import Route
 from deputize.core.ports import Env, Record
 from deputize.core.rules import Fault, Refusal
 from deputize.core.values import ClientId
-from deputize.oauth import asking, device, metadata, statuses
+from deputize.oauth import asking, device, mandates, metadata, statuses
 from deputize.oauth import reading as readings
 from deputize.oauth import standing as standings
 from deputize.oauth.asking import Ask
@@ -263,7 +263,7 @@ class Pages:
             named = [await self.env.store.read(Resource, name) for name in sorted(once.audience)]
             mays.append(readings.may(once, tuple(one for one in named if one is not None)))
         name, how_known = (client.name, client.how_known) if client else (standing.client, "no longer known here")
-        return views.Known(standing, name, how_known, tuple(mays))
+        return views.Known(standing, name, how_known, tuple(mays), await mandates.out_until(standing, self.env))
 
     async def take_back(self, request: Request) -> Response:
         return await self._stand(request, stopped=True)

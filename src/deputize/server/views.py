@@ -267,7 +267,10 @@ class Permission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentView:
-    """How a person stands to one agent. `taken_back` is when they took everything back, if they did."""
+    """How a person stands to one agent. `taken_back` is when they took everything back, if they did.
+
+    `mandate` is until when the agent can show others that it may, if it can.
+    """
 
     client: str
     who: str
@@ -275,16 +278,21 @@ class AgentView:
     since: Moment
     permissions: tuple[Permission, ...]
     taken_back: Moment | None
+    mandate: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A standing with what is needed to say it: the client's name, how it is known, and each permission in words."""
+    """A standing with what is needed to say it: the client's name, how it is known, and each permission in words.
+
+    `mandate_until` is the end of the last mandate that rests on it, if one is out.
+    """
 
     standing: Standing
     name: str
     how_known: str
     mays: tuple[str, ...]
+    mandate_until: Instant | None = None
 
 
 def agent_view(known: Known, now: Instant) -> AgentView:
@@ -304,6 +312,7 @@ def agent_view(known: Known, now: Instant) -> AgentView:
             for until, may in running
         ),
         taken_back=None if back is None else moment(back, now),
+        mandate=None if known.mandate_until is None else moment(known.mandate_until, now),
     )
 
 
