@@ -47,6 +47,57 @@ def list_clients(
         out.print("No client waits." if waiting else "There is no client yet.")
 
 
+@app.command("add")
+def add_client(  # noqa: PLR0913, PLR0917 (Typer reads each option from an argument)
+    client: Annotated[str, typer.Argument(help="The client_id that it gets.", metavar="CLIENT_ID")],
+    method: Annotated[str, typer.Option(help="How it authenticates: private_key_jwt, client_secret_basic, none, …")],
+    name: Annotated[str, typer.Option(help="What people call it (default: the client_id).")] = "",
+    jwks: Annotated[Path | None, typer.Option(help="Its public keys: a JWK Set or a JWK.")] = None,
+    redirect_uri: Annotated[list[str] | None, typer.Option(help="Where answers may be sent; may be repeated.")] = None,
+    grant: Annotated[
+        list[str] | None,
+        typer.Option(help="A grant type; may be repeated (default with a redirect URI: code, refresh)."),
+    ] = None,
+    resource: Annotated[
+        list[str] | None, typer.Option(help="A resource that it may lead to; may be repeated (*: all there are now).")
+    ] = None,
+    scope: Annotated[str, typer.Option(help="What it may ask for (default: all scope of these resources).")] = "",
+    certificate_subject: Annotated[str, typer.Option(help="For tls_client_auth: such as san_dns:bot.example.")] = "",
+    certificate: Annotated[Path | None, typer.Option(help="For self_signed_tls_client_auth: a PEM file.")] = None,
+    metadata: Annotated[
+        Path | None, typer.Option(help="A JSON file of further members (RFC 7591), such as dpop_bound_access_tokens.")
+    ] = None,
+    config: ConfigFile = None,
+    dev: Dev = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a client. Where it has a secret, that is shown this once. A server that runs knows it at once."""
+    from deputize.cli import hand
+
+    wanted = hand.WantedClient(
+        client_id=client,
+        method=method,
+        name=name,
+        redirect_uris=tuple(redirect_uri or ()),
+        grant_types=tuple(grant or ()),
+        resources=tuple(resource or ()),
+        scope=scope,
+        jwks=hand.jwks_file(jwks),
+        certificate_subject=certificate_subject,
+        certificate=hand.text_file(certificate),
+        metadata=hand.json_file(metadata) or {},
+    )
+    made = hand.add_client(config, wanted, dev=dev)
+    if as_json:
+        _say(made.as_json())
+    elif made.secret is not None:
+        out.print(made.secret.reveal(), markup=False)
+    if made.secret is not None:
+        err.print("The secret is shown this once.")
+    else:
+        err.print(f"{client} is added", markup=False)
+
+
 @app.command("allow")
 def allow_client(
     client: Annotated[str, typer.Argument(help="The client_id.")], config: ConfigFile = None, dev: Dev = False

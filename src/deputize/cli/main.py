@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deputize.cli import client_verbs, person_verbs, status_verbs, try_verbs, vc
+from deputize.cli import client_verbs, person_verbs, resource_verbs, status_verbs, try_verbs, vc
 from deputize.core.rules import Fault, Refusal
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 PARTS: Final = {
     "keys": keys_app,
     "client": client_verbs.app,
+    "resource": resource_verbs.app,
     "db": db_app,
     "ask": ask_app,
     "person": person_verbs.app,

@@ -118,7 +118,7 @@ def registered(members: JsonObject, offer: Offer) -> JsonObject:
     told |= {name: members[name] for name in _KEPT if members.get(name)}
     told |= {name: True for name in documents.SWITCHES if members.get(name) is True}
     told |= _of_logout(members, kind)
-    if keys := _keys(members, needed=method == documents.PRIVATE_KEY_JWT or _SIGNS in told):
+    if keys := keys_told(members, needed=method == documents.PRIVATE_KEY_JWT or _SIGNS in told):
         told["jwks"] = keys
     return told
 
@@ -178,7 +178,8 @@ def _hold_responses(members: JsonObject) -> None:
         documents.MEMBERS.refuse("invalid_client_metadata")
 
 
-def _keys(members: JsonObject, *, needed: bool) -> JsonObject | None:
+def keys_told(members: JsonObject, *, needed: bool) -> JsonObject | None:
+    """The keys that are told, each looked at."""
     jwks: Any = members.get("jwks")
     if jwks is None:
         if needed:
