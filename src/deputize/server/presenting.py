@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import segno
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -158,6 +157,8 @@ class Presenting:
         link = self._link(wanted)
         if wanted.returns_to:
             return self.frame.page("present.html", visitor, view=replace(view, key=key, link=link))
+        import segno  # noqa: PLC0415 (a server starts without it)
+
         drawn = segno.make(link, micro=False, boost_error=False)
         picture = drawn.svg_data_uri(scale=4, border=2, dark="#15201b", light="#ffffff")
         return self.frame.page("present.html", visitor, view=replace(view, key=key, picture=picture))
