@@ -1,6 +1,6 @@
 """Node and the npm packages of foreign clients and peers: locked in tools/npm, installed into var/node.
 
-Those that only `make interop` needs are many, and lie apart: in tools/npm-mcp and var/node-mcp.
+Those that only `make interop` needs lie apart: in tools/npm-mcp and tools/npm-openid4vc, and in var/node-*.
 """
 
 import fcntl
@@ -16,6 +16,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 PEERS: Final = "npm"
 MCP: Final = "npm-mcp"
+OPENID4VC: Final = "npm-openid4vc"
 MAJOR_MIN: Final = 22
 INSTALL_SECONDS_MAX: Final = 300
 

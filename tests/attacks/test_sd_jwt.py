@@ -1,7 +1,7 @@
 """Group SD of the attack corpus: credentials and presentations, each row by its number.
 
 The attacker is a holder who changes what was issued, somebody who overheard a presentation, an issuer whom nobody
-trusts for this, or an address that a credential names. SD-25 belongs to OpenID4VCI, which is not built.
+trusts for this, or an address that a credential names. SD-25 belongs to OpenID4VCI: tests/server/test_issuing.py.
 """
 
 import base64

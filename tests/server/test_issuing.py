@@ -11,6 +11,7 @@ from deputize.core.ports import Event, Replace
 from deputize.core.wire import JsonObject, json_bytes
 from deputize.jose import jwe, jwt
 from deputize.jose.jwe import DecryptionKey
+from deputize.oauth.grants import pre_authorized_code
 from deputize.oauth.offers import Entitled
 from deputize.oauth.statuses import StatusEntry
 from deputize.oauth.tokens import NOT_REVOKED
@@ -18,7 +19,7 @@ from deputize.server.entitled import ENTITLED, KNOWN_CONFIGURATION, KNOWN_IDENTI
 from deputize.server.issuing import KEPT_OFFER, KNOWN_NOTIFICATION, KNOWN_TRANSACTION
 from deputize.vc.issuance import ENCRYPTED, ENCRYPTION, NOTIFICATION, ONE_IDENTIFIER, PROOFS, REQUEST
 from deputize.vc.issuer_keys import pinned
-from deputize.vc.proofs import FRESH_NONCE, KEYS_DIFFER, NONCE_ONCE
+from deputize.vc.proofs import FRESH_NONCE, ITS_ISS, KEYS_DIFFER, NONCE_ONCE
 from deputize.vc.verify import Policy, TrustedIssuer, VerifiedCredential, status_ignored, verify
 from tests.jose.making import a_key
 from tests.support.asgi import Answer
@@ -142,6 +143,19 @@ async def test_the_same_token_has_a_credential_issued_again(issuing: Issuing) ->
     assert first.shown.issued["_sd"] != second.shown.issued["_sd"]
 
 
+async def test_two_clients_have_each_what_was_offered_to_them(issuing: Issuing) -> None:
+    """One says who it is, and the other does not; neither can put the other's name into its proof (SD-25)."""
+    grant = frozenset({pre_authorized_code.TYPE})
+    await issuing.world.client(WALLET, auth_method="none", grant_types=grant, audiences=frozenset({issuing.name}))
+    for by in (None, WALLET):
+        made = await issuing.offered()
+        token = (await issuing.redeem(made, by=by))["access_token"]
+        other = {"jwt": [await issuing.proof(client_id="another" if by else WALLET)]}
+        says(await issuing.ask(token, identifier_of(made), proofs=other), ITS_ISS, "invalid_proof")
+        own = {"jwt": [await issuing.proof(client_id=by)]}
+        assert (await issuing.ask(token, identifier_of(made), proofs=own)).status == 200
+
+
 async def test_a_batch_has_a_credential_for_each_key(issuing: Issuing) -> None:
     """OIDF: oid4vci-1_0-issuer-batch-issuance."""
     keys, nonce = [a_key("ES256", 80 + n) for n in range(3)], await issuing.nonce()
@@ -182,7 +196,7 @@ async def test_proofs_are_of_one_type_and_no_more_than_a_batch(issuing: Issuing,
 
 @stops(NONCE_ONCE, FRESH_NONCE)
 async def test_a_nonce_is_good_for_one_request(issuing: Issuing) -> None:
-    """OIDF: oid4vci-1_0-issuer-fail-invalid-nonce."""
+    """OIDF: oid4vci-1_0-issuer-fail-invalid-nonce. SD-25."""
     proof = {"jwt": [await issuing.proof()]}
     assert (await _asked(issuing, proofs=proof)).status == 200
     says(await _asked(issuing, proofs=proof), NONCE_ONCE, "invalid_nonce")

@@ -95,7 +95,7 @@ def version_of(client: str) -> str:
 
 
 def _npm_versions(name: str) -> Iterator[str]:
-    for home in ("node", "node-mcp"):
+    for home in ("node", "node-mcp", "node-openid4vc"):
         path = ROOT / "var" / home / "node_modules" / name / "package.json"
         if path.exists():
             yield json.loads(path.read_text())["version"]

@@ -35,7 +35,7 @@ from deputize.vc.presentations import (
 from deputize.vc.presented import BINDING_REQUIRED, OUR_NONCE, THIS_VERIFIER, WHAT_WAS_SENT, Asked
 from deputize.vc.requests import PresentationRequest, transaction_text
 from tests.support.proofs import lets_through, stops
-from tests.vc.made import NOW, VCT
+from tests.vc.made import NOW, VCT, holder_key
 from tests.vc.test_requests import KINDS
 from tests.vc.verifying import (
     BY_HASH,
@@ -92,7 +92,7 @@ def token_of(request: PresentationRequest, *cards: Held, optional: bool = False)
 @lets_through(KNOWN_REQUEST, ITS_STATE, ANSWERED_ONCE, ENCRYPTED, VP_TOKEN, SAME_BROWSER, PRESENTED, CAN_ANSWER)
 @pytest.mark.parametrize("encrypted", [True, False])
 async def test_what_is_presented_is_shown_to_who_asked(encrypted: bool) -> None:  # noqa: FBT001 (a column of the table)
-    """OIDF: oid4vp-1final-verifier-happy-flow, -minimal-cnf-jwk."""
+    """OIDF: oid4vp-1final-verifier-happy-flow."""
     ports = env()
     wanted, request = await asked(ports, encrypted=encrypted)
     assert await collected(wanted.key, SESSION, None, ports) is None
@@ -106,6 +106,14 @@ async def test_what_is_presented_is_shown_to_who_asked(encrypted: bool) -> None:
     kept = await ports.store.read(Wanted, wanted.key)
     assert kept is not None
     assert not kept.decryption
+
+
+async def test_a_holder_s_key_may_be_named_by_no_more_than_it_needs() -> None:
+    """OIDF: oid4vp-1final-verifier-minimal-cnf-jwk."""
+    ports = env()
+    wanted, request = await asked(ports)
+    bare = {name: value for name, value in holder_key().public_jwk().items() if name in {"kty", "crv", "x", "y"}}
+    assert await why_not(wanted, answering(request, a_card(cnf={"jwk": bare})), ports) is None
 
 
 def test_a_request_does_not_show_its_secrets() -> None:

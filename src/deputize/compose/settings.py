@@ -250,6 +250,8 @@ def _mistakes_of_profile(settings: Settings) -> Iterator[str]:
     registration = settings.oauth.registration
     if registration.mode != "off" and not registration.audiences:
         yield "oauth.registration.audiences: name what clients that register themselves may lead to"
+    if settings.credentials.haip and settings.oauth.profile != "fapi2":
+        yield "credentials.haip: needs oauth.profile fapi2: pushed requests, clients that authenticate, bound tokens"
     if settings.oauth.profile == "fapi2":
         if registration.mode == "open":
             yield "oauth.registration.mode: with oauth.profile fapi2, nobody registers whom nobody knows"
