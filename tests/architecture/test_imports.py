@@ -51,6 +51,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "tables": ("grants", "client_auth", "clients", "server"),
     "doors": (
         "end_session",
+        "upstream",
         "begun",
         "authorize",
         "token_endpoint",

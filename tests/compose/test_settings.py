@@ -8,6 +8,7 @@ from deputize.adapters.stores import open_store
 from deputize.compose.kinds import KINDS
 from deputize.compose.parts import server_parts
 from deputize.compose.settings import Mistakes, load, origins
+from deputize.compose.upstreams import upstreams_of
 from deputize.core.rules import Refusal
 from deputize.core.wire import Headers, Inbound, json_bytes
 from deputize.oauth import metadata, registration
@@ -212,3 +213,38 @@ def test_a_policy_for_documents_says_what_it_means(tmp_path: Path, text: str) ->
     file.write_text(f'[server]\nissuer = "https://as.example"\n[oauth.clients.document]\n{text}\n')
     with pytest.raises(Mistakes, match=r"oauth\.clients\.document"):
         load(file)
+
+
+GOOD = 'issuer = "https://idp.example"\nclient_id = "us"\nname = "Corp"\n'
+
+
+def test_providers_are_named_in_the_file_and_their_secrets_are_not(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("a secret of ours\n")
+    file = (
+        f'[server]\nissuer = "https://as.example"\n[upstreams.corp]\n{GOOD}client_secret_file = "{tmp_path}/secret"\n'
+    )
+    [one] = upstreams_of(load(a_file(tmp_path, file)).upstreams)
+    assert (one.key, one.name, one.issuer.text, one.enrols) == ("corp", "Corp", "https://idp.example", False)
+    assert one.secret is not None
+    assert one.secret.reveal() == "a secret of ours"
+    assert "a secret" not in repr(one)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f"[upstreams.Corp]\n{GOOD}", "upstreams.Corp: a name has small letters"),
+        (f"[upstreams.corp]\n{GOOD.replace('https', 'http')}", "upstreams.corp.issuer: http is for loopback"),
+        (f"[upstreams.corp]\n{GOOD.replace('https://idp.example', 'http://127.0.0.1:1')}", "loopback is for --dev"),
+        (f'[upstreams.corp]\n{GOOD}scope = "profile"\n', "upstreams.corp.scope: openid is in it"),
+        (f'[upstreams.corp]\n{GOOD}client_secret_file = "/nowhere"\n', "upstreams.corp: its secret cannot be read"),
+        (f'[upstreams.corp]\n{GOOD}client_secret_env = "NOT_THERE_AT_ALL"\n', "its secret cannot be read"),
+        (f"[upstreams.corp]\n{GOOD.replace('Corp', ' ')}", "upstreams.corp: it has a name"),
+        (f"[upstreams.one]\n{GOOD}[upstreams.two]\n{GOOD}", "upstreams: each issuer is there once"),
+        ('[upstreams.corp]\nissuer = "https://idp.example"\n', "upstreams.corp"),
+    ],
+)
+def test_a_provider_that_is_not_whole_is_refused(tmp_path: Path, text: str, line: str) -> None:
+    with pytest.raises(Mistakes) as told:
+        load(a_file(tmp_path, f'[server]\nissuer = "https://as.example"\n{text}'))
+    assert any(line in one for one in told.value.lines), told.value.lines

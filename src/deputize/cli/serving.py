@@ -19,6 +19,7 @@ from deputize.compose import observe
 from deputize.compose.keys import watching
 from deputize.compose.parts import ServerParts, server_parts
 from deputize.compose.settings import ServerSettings, Settings, load
+from deputize.compose.upstreams import upstreams_of
 from deputize.core.rules import Fault
 from deputize.core.values import Subject
 from deputize.oauth.authentication import BY_PASSWORD, BY_PASSWORD_AND_CODE
@@ -58,7 +59,8 @@ async def _serve(settings: Settings, *, worker: int | None = None) -> None:
             clinic=os.environ.get("DEPUTIZE_DEV_CLINIC", dev_records.CLINIC),
         )
         people = await dev_records.seed(env, here.issuer.text, dev_records.DevFiles(DEV_FOLDER), places)
-    app = protocol_app(here, env, pages(here, env, PageSettings(), parts.credentials), parts.edge, parts.credentials)
+    ways_in = PageSettings(upstreams=upstreams_of(settings.upstreams))
+    app = protocol_app(here, env, pages(here, env, ways_in, parts.credentials), parts.edge, parts.credentials)
     server = settings.server
 
     def ready() -> None:

@@ -31,6 +31,7 @@ from deputize.server.passkeys import Passkey
 from deputize.server.people import KnownBrowser, Password
 from deputize.server.session import Session
 from deputize.server.tickets import TicketUsed
+from deputize.server.upstream import UpstreamLink
 from deputize.vc.presentations import Wanted
 from deputize.vc.proofs import ProofNonceUsed
 from deputize.vc.verify import NonceSpent
@@ -38,7 +39,7 @@ from deputize.vc.verify import NonceSpent
 KINDS: Final[tuple[type[Record], ...]] = (
     *(Client, Resource, Person, Password, Session, Throttle),
     *(Begun, Code, DeviceRequest, DeviceClient),
-    *(SignedInAt, LogoutDue),
+    *(SignedInAt, LogoutDue, UpstreamLink),
     *(Passkey, Authenticator, KnownBrowser, Invitation, TicketUsed),
     *(Registration, InitialToken, Quota),
     *(Ask, Turn, Standing, MandateOut, Notice, Event),

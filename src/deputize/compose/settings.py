@@ -19,6 +19,8 @@ from deputize.adapters.guarded_fetch import GuardedFetch
 from deputize.adapters.guarded_fetch import Settings as FetchSettings
 from deputize.compose.keys import KeySettings
 from deputize.compose.keys import mistakes as mistakes_of_keys
+from deputize.compose.upstreams import UpstreamSettings
+from deputize.compose.upstreams import mistakes as mistakes_of_upstreams
 from deputize.core.rules import Fault
 from deputize.core.specs import SPECS
 from deputize.core.values import Issuer, WebUrl
@@ -140,6 +142,7 @@ class Settings(BaseSettings):
     oauth: OAuthSettings = OAuthSettings()
     adapters: AdapterSettings = AdapterSettings()
     credentials: CredentialSettings = CredentialSettings()
+    upstreams: dict[str, UpstreamSettings] = {}
     drafts: dict[str, bool] = {}
 
     @classmethod
@@ -219,6 +222,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     life = settings.oauth.mandates.life if mandates else settings.oauth.tokens.life
     yield from mistakes_of_keys(settings.keys, max(life, settings.oauth.tokens.life))
     yield from _mistakes_of_fetch(settings)
+    yield from mistakes_of_upstreams(settings.upstreams, dev=settings.dev)
     yield from _mistakes_of_profile(settings)
     yield from mistakes_of_credentials(settings.credentials)
     names = {spec.name for spec in SPECS}

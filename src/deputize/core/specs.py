@@ -92,7 +92,7 @@ SPECS: tuple[Spec, ...] = (
         "OpenID Connect Core 1.0",
         "OpenID Connect, the code flow",
         Status.FINAL,
-        ("oauth.requested", "oauth.authorize", "oauth.tokens", "oauth.userinfo"),
+        ("oauth.requested", "oauth.authorize", "oauth.tokens", "oauth.userinfo", "oauth.upstream"),
     ),
     Spec(
         "openid4vp",

@@ -64,7 +64,8 @@ class Account:
             raise Stale(onward)
         return who
 
-    async def _changing(self, request: Request, onward: str = "/account") -> tuple[Form, SignedIn]:
+    async def changing(self, request: Request, onward: str = "/account") -> tuple[Form, SignedIn]:
+        """The form, from who is signed in and was seen lately."""
         form = await self.frame.form(request)
         return form, await self._lately(request, onward)
 
@@ -88,7 +89,9 @@ class Account:
                 await session.of(who.person, self.frame.settings, self.env), who.session.key, now
             ),
         )
-        return self.frame.page("account.html", who.visitor, here="account", view=view)
+        return self.frame.page(
+            "account.html", who.visitor, here="account", view=view, upstreams=self.entrance.upstreams
+        )
 
     # --- passkeys ---------------------------------------------------------------------------------------------------
 
@@ -114,7 +117,7 @@ class Account:
         )
 
     async def add_passkey(self, request: Request) -> Response:
-        form, who = await self._changing(request, "/account/passkey")
+        form, who = await self.changing(request, "/account/passkey")
         try:
             ticket = await tickets.read(form.get("ticket") or "", TO_ADD, who.visitor.cookie or "", self.env)
             if ticket.told["person"] != who.person.key:
@@ -136,7 +139,7 @@ class Account:
         return meant[0], len(there)
 
     async def rename_passkey(self, request: Request) -> Response:
-        form, who = await self._changing(request)
+        form, who = await self.changing(request)
         found, _ = await self._passkey(request, who)
         name = passkeys.name_of(form.get("name") or "")
         if name:
@@ -144,7 +147,7 @@ class Account:
         return self.frame.to("/account")
 
     async def remove_passkey(self, request: Request) -> Response:
-        _, who = await self._changing(request)
+        _, who = await self.changing(request)
         found, count = await self._passkey(request, who)
         password = await self.env.store.read(Password, who.person.key)
         if count == 1 and not (password is not None and password.argon2id):
@@ -171,7 +174,7 @@ class Account:
         )
 
     async def set_password(self, request: Request) -> Response:
-        form, who = await self._changing(request, "/account/password")
+        form, who = await self.changing(request, "/account/password")
         settings, password = self.entrance.settings, form.get("password") or ""
         try:
             people.check_new(password, settings, login=who.person.login)
@@ -212,7 +215,7 @@ class Account:
         )
 
     async def add_code(self, request: Request) -> Response:
-        form, who = await self._changing(request, "/account/code")
+        form, who = await self.changing(request, "/account/code")
         text = form.get("ticket") or ""
         ticket = await tickets.read(text, TO_SHOW_CODE, who.visitor.cookie or "", self.env)
         secret = str(ticket.told["secret"])
@@ -226,7 +229,7 @@ class Account:
         return self.frame.to("/account")
 
     async def remove_code(self, request: Request) -> Response:
-        _, who = await self._changing(request)
+        _, who = await self.changing(request)
         found = await codes.of(who.person, self.env)
         if found is not None:
             await self._commit(*codes.removed(found, self.env.clock()))

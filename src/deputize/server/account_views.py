@@ -16,6 +16,7 @@ class SignInView:
     """The sign-in. `problem` says what was wrong; `login` is what was typed; `passkey` what the browser is to ask for.
 
     `again` says that somebody is signed in and has to show that it is still they; `sure` that a passkey is needed.
+    `upstreams` are other providers: how each is named in addresses, and on the page.
     """
 
     onward: str
@@ -26,6 +27,7 @@ class SignInView:
     problem: str = ""
     again: bool = False
     sure: bool = False
+    upstreams: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

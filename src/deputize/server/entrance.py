@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from deputize.core.ports import Add, Change, Env
 from deputize.core.rules import Refusal
+from deputize.core.values import Instant
 from deputize.core.wire import Form
 from deputize.oauth import throttle
 from deputize.oauth.authentication import BY_PASSKEY, BY_PASSWORD, BY_PASSWORD_AND_CODE, PHISHING_RESISTANT
@@ -28,13 +29,17 @@ TO_ACCEPT: Final = "accept an invitation with a passkey"
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """What the pages of signing in do. `known` is the cookie of a browser that somebody has signed in with before."""
+    """What the pages of signing in do. `known` is the cookie of a browser that somebody has signed in with before.
+
+    `upstreams` are other providers that people may come from: how each is named in addresses, and on the page.
+    """
 
     frame: Frame
     settings: PeopleSettings
     hashing: Hashing
     place: Place | None
     known: Cookie
+    upstreams: tuple[tuple[str, str], ...] = ()
 
     @property
     def env(self) -> Env:
@@ -83,9 +88,14 @@ class Entrance:
             problem=problem,
             again=again,
             sure=sure,
+            upstreams=self.upstreams,
         )
         answer = self.frame.page("sign_in.html", Visitor(None), status=status, view=view)
         return answer if visitor.cookie else self.frame.with_cookie(answer, value)
+
+    async def turned_back(self, visitor: Visitor, onward: str, problem: str) -> Response:
+        """The form once more, for who came back from elsewhere and is nobody here."""
+        return await self._form(visitor, onward, status=403, problem=problem)
 
     # --- with a password --------------------------------------------------------------------------------------------
 
@@ -244,10 +254,13 @@ class Entrance:
         onward: str,
         *changes: Change,
         amr: tuple[str, ...],
+        auth_time: Instant | None = None,
         alone: bool = False,
     ) -> Response:
         """A session begins, and what opened the door is used up in the same commit. `alone` ends all others."""
-        how = Entered(amr=amr, browser=account_views.browser_in_words(request.headers.get("user-agent", "")))
+        how = Entered(
+            amr=amr, auth_time=auth_time, browser=account_views.browser_in_words(request.headers.get("user-agent", ""))
+        )
         if alone:
             await session.end_all(person.key, self.env)
         fresh = await session.begin(person, visitor.cookie, self.frame.settings, self.env, *changes, how=how)

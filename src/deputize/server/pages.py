@@ -19,6 +19,7 @@ from deputize.oauth.asking import Ask
 from deputize.oauth.client import Client, Resource
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.standing import Standing
+from deputize.oauth.upstream import Upstream
 from deputize.server import http, refusals, views
 from deputize.server.account import Account, Stale
 from deputize.server.authorizing import Authorizing
@@ -33,6 +34,7 @@ from deputize.server.people import Settings as PeopleSettings
 from deputize.server.presenting import Presenting
 from deputize.server.session import Cookie
 from deputize.server.session import Settings as SessionSettings
+from deputize.server.upstream import Upstreams
 
 _TRIES: Final = 5  # at a change that somebody else was faster at
 _ROWS: Final = 100
@@ -43,8 +45,9 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageSettings:
-    """How people sign in, and for how long."""
+    """How people sign in, from where else they may come, and for how long they stay."""
 
+    upstreams: tuple[Upstream, ...] = ()
     people: PeopleSettings = PeopleSettings()
     session: SessionSettings = SessionSettings()
 
@@ -59,8 +62,10 @@ def pages(
     frame = Frame.of(here.issuer, env, settings.session)
     site = Pages(frame, settings)
     known = Cookie.of(here.issuer, "-browser")
-    entrance = Entrance(frame, settings.people, Hashing(settings.people), Place.of(here.issuer), known)
+    elsewhere = tuple((one.key, one.name) for one in settings.upstreams)
+    entrance = Entrance(frame, settings.people, Hashing(settings.people), Place.of(here.issuer), known, elsewhere)
     own = Account(entrance)
+    upstreams = Upstreams.of(own, settings.upstreams)
     leaving = Leaving(frame, here)
     door = Authorizing(frame, here)
     routes = (
@@ -69,6 +74,8 @@ def pages(
         ("POST", "/sign-in", entrance.sign_in),
         ("POST", "/sign-in/code", entrance.give_code),
         ("POST", "/sign-in/passkey", entrance.sign_in_with_passkey),
+        ("POST", "/sign-in/at/{key}", upstreams.leave),
+        ("GET", "/sign-in/from/{key}", upstreams.back),
         ("GET", "/welcome/{secret}", entrance.welcome),
         ("POST", "/welcome/{secret}", entrance.accept),
         ("GET", "/sign-out", leaving.page),
@@ -97,6 +104,7 @@ def pages(
         ("GET", "/account/code", own.code_form),
         ("POST", "/account/code", own.add_code),
         ("POST", "/account/code/remove", own.remove_code),
+        ("POST", "/account/at/{key}", upstreams.link),
         ("POST", "/account/sessions/end", own.end_session),
         ("GET", "/static/{name}", frame.asset),
     )
