@@ -89,7 +89,6 @@ async def test_a_server_reads_its_own_document() -> None:
         {"issuer": 7},
         {"issuer": "http://as.example"},
         {"issuer": "https://as.example/one?x"},
-        {"issuer": "https://as.example/"},
         {"token_endpoint": None},
         {"token_endpoint": "https://evil.example/token"},
         {"token_endpoint": "https://as.example.evil.example/token"},
@@ -112,6 +111,19 @@ def test_a_document_that_sends_us_elsewhere_is_not_read(more: dict[str, Any]) ->
     assert metadata.read_server(GOOD).revocation_endpoint == "https://as.example/one/revoke"
     with pytest.raises(ValueError, match=r".+"):
         metadata.read_server({**GOOD, **more})
+
+
+def test_endpoints_lie_elsewhere_where_somebody_said_so_and_nowhere_else() -> None:
+    more = {"token_endpoint": "https://tokens.example/token"}
+    assert metadata.read_server({**GOOD, **more}, ("https://tokens.example",)).token_endpoint == more["token_endpoint"]
+    for others in (
+        (),
+        ("https://tokens.example.evil.example",),
+        ("https://tokens.example/",),
+        ("http://tokens.example",),
+    ):
+        with pytest.raises(ValueError, match="own origin"):
+            metadata.read_server({**GOOD, **more}, others)
 
 
 def test_a_resource_says_where_to_go_and_leaves_out_what_is_empty() -> None:

@@ -231,6 +231,18 @@ def test_only_servers_that_the_program_uses_are_used() -> None:
         play.call(play.access(servers=[AS]), NO_TOKEN)
 
 
+def test_endpoints_lie_elsewhere_where_the_program_says_so_of_that_server_alone() -> None:
+    """Or else a server that everybody may run would be told the codes of another, by a client that has one id."""
+    play = Play()
+    play.pages[AS + "/.well-known/oauth-authorization-server"]["token_endpoint"] = f"{OTHER_AS}/token"
+    for elsewhere in ({}, {OTHER_AS: {AS}}, {OTHER_AS: {OTHER_AS}}):
+        with pytest.raises(Fault, match="own origin"):
+            play.call(play.access(elsewhere=elsewhere), NO_TOKEN)
+    assert not play.visits
+    assert play.call(play.access(elsewhere={AS: {OTHER_AS}}), NO_TOKEN, OK) == 200
+    assert play.forms[-1]["at"] == (f"{OTHER_AS}/token",)
+
+
 def test_n6_a_challenge_that_names_the_metadata_of_another_is_refused() -> None:
     play = Play()
     play.pages["https://evil.example/m"] = {"resource": "https://evil.example", "authorization_servers": [AS]}

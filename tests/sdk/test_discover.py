@@ -131,6 +131,16 @@ async def test_so_it_is_where_its_documents_are_kept() -> None:
     assert (await Discovery().server(ISSUER, web(**{OPENID_APPENDED: SERVER}))).issuer == ISSUER.text
 
 
+@pytest.mark.parametrize(("slash", "other"), [("/", ""), ("", "/")])
+def test_an_issuer_with_a_slash_behind_is_another_than_the_one_without(slash: str, other: str) -> None:
+    """Its places are the same (RFC 8414, 3.1); what it is called there decides."""
+    pages = {AT: {**SERVER, "issuer": ISSUER.text + slash}}
+    server, asked = found(find_server(ISSUER.text + slash), pages)
+    assert (server.issuer, asked) == (ISSUER.text + slash, [AT])
+    with pytest.raises(Refusal):
+        found(find_server(ISSUER.text + other), pages)
+
+
 @stops(SERVER_NAMED)
 @pytest.mark.parametrize("issuer", ["https://evil.example", ISSUER.text + "/", "https://as.example", None])
 def test_sk_01_a_document_of_another_server_ends_the_search(issuer: str | None) -> None:
@@ -177,7 +187,7 @@ def test_a_challenge_that_leads_to_no_web_address_is_not_followed(named: str) ->
 
 
 @pytest.mark.parametrize(
-    "issuer", ["http://as.example", "javascript:x", "https://as.example/?x", "https://as.example/"]
+    "issuer", ["http://as.example", "javascript:x", "https://as.example/?x", "https://as.example#x"]
 )
 def test_a_resource_cannot_name_a_server_that_is_none(issuer: str) -> None:
     with pytest.raises(Fault):

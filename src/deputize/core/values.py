@@ -53,13 +53,21 @@ class WebUrl:
 
 
 @dataclass(frozen=True, slots=True)
-class Issuer(WebUrl):
+class IssuerIdentifier(WebUrl):
     """An issuer identifier (RFC 8414, 2): a URL with neither query nor fragment, never rebuilt from a request."""
 
     def __post_init__(self) -> None:
         WebUrl.__post_init__(self)
         if "?" in self.text:
             raise ValueError("an issuer has no query")
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer(IssuerIdentifier):
+    """The identifier of a server of our own making: what lies there has a URL that is made by appending to it."""
+
+    def __post_init__(self) -> None:
+        IssuerIdentifier.__post_init__(self)
         if self.text.endswith("/"):
             raise ValueError("an issuer does not end with a slash here")
 

@@ -1,11 +1,11 @@
 """Authorization server and resource metadata, both ends, made from the tables."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from deputize.core.values import Issuer, WebUrl
+from deputize.core.values import IssuerIdentifier, WebUrl
 from deputize.core.wire import JsonObject, Malformed
 from deputize.jose.algorithms import ALL
 from deputize.oauth import details, requested
@@ -127,7 +127,7 @@ def _of_authorization(here: AuthorizationServer, at: Callable[[str], str]) -> Js
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerMetadata:
-    """Another server's document, as far as a client acts on it; each endpoint lies at the issuer's own origin.
+    """Another server's document, as far as a client acts on it. Endpoints lie at the issuer's own origin, or as told.
 
     `scopes_supported` is None where the server does not tell.
     """
@@ -160,9 +160,12 @@ _LISTS: Final = (
 )
 
 
-def read_server(document: Mapping[str, object]) -> ServerMetadata:
-    """Read a server's document. Raises ValueError. That `issuer` is the expected one, the caller has held."""
-    issuer = Issuer(_text(document, "issuer"))
+def read_server(document: Mapping[str, object], elsewhere: Collection[str] = ()) -> ServerMetadata:
+    """Read a server's document. Raises ValueError. That `issuer` is the expected one, the caller has held.
+
+    `elsewhere` are other origins at which this server's endpoints may lie, as somebody has said who knows it.
+    """
+    issuer = IssuerIdentifier(_text(document, "issuer"))
     found: dict[str, Any] = {}
     for name in ServerMetadata.__dataclass_fields__:
         if name == "issuer" or document.get(name) is None:
@@ -174,7 +177,7 @@ def read_server(document: Mapping[str, object]) -> ServerMetadata:
         else:
             url = WebUrl(_text(document, name))
             # Audience injection and mix-up begin with an endpoint that belongs to somebody else.
-            if url.origin != issuer.origin:
+            if url.origin != issuer.origin and url.origin not in elsewhere:
                 raise Malformed(f"{name} is not at the issuer's own origin")
             found[name] = url.text
     if "token_endpoint" not in found:

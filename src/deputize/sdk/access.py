@@ -1,12 +1,12 @@
 """Calls to a protected resource: what goes along with each, and what is done when the resource says no. No I/O here."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from deputize.core.rules import Fault, Rule
-from deputize.core.values import Instant, Issuer, Seconds, WebUrl
+from deputize.core.values import Instant, IssuerIdentifier, Seconds, WebUrl
 from deputize.core.wire import Headers
 from deputize.oauth import dpop
 from deputize.oauth.metadata import ServerMetadata
@@ -77,13 +77,16 @@ class Access:
     """One person's (or, with `person=False`, the program's own) access to the resources that it calls.
 
     `scope` is asked for in any case, beside what the resource wants. `servers` are the issuers that may be used; empty:
-    whichever a resource names. What is asked for another `tenant` takes another Access: nothing is shared.
+    whichever a resource names. `elsewhere` has, by issuer, other origins at which that server's endpoints may lie: one
+    of which nothing is said there is used at its own origin alone. What is asked for another `tenant` takes another
+    Access: nothing is shared.
     With `legacy_2025_03_26`, an MCP server that publishes no metadata is taken for its own authorization server.
     """
 
     application: Application
     scope: frozenset[str] = frozenset()
     servers: Collection[str] = ()
+    elsewhere: Mapping[str, Collection[str]] = field(default_factory=dict)
     tenant: str = ""
     person: bool = True
     legacy_2025_03_26: bool = False
@@ -147,8 +150,8 @@ class Access:
         if self.servers and not set(self.servers) & set(named):
             raise Fault(f"{resource.resource} names no server that this program uses")
         issuer = choose_server(resource, [one for one in known if one in named])
-        server = legacy[1] if legacy else (yield from find_server(issuer))
-        connection = Connection(issuer=Issuer(issuer), resource=resource.resource, tenant=self.tenant)
+        server = legacy[1] if legacy else (yield from find_server(issuer, self.elsewhere.get(issuer, ())))
+        connection = Connection(issuer=IssuerIdentifier(issuer), resource=resource.resource, tenant=self.tenant)
         client = self._registered.get((issuer, connection.id))
         if client is None:
             client = yield from become_client(self.application, server, connection)

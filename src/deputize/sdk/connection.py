@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from deputize.core.rules import Rule
-from deputize.core.values import Issuer, WebUrl
+from deputize.core.values import IssuerIdentifier, WebUrl
 from deputize.core.wire import b64u
 
 _UPDATE = "draft-ietf-oauth-security-topics-update-03"
@@ -16,7 +16,7 @@ OWN_REDIRECT = Rule(_UPDATE, "Defenses", "An answer arrives at the redirect URI 
 class Connection:
     """What is asked for, where, and for whom. `tenant` parts the people of a program that serves many."""
 
-    issuer: Issuer
+    issuer: IssuerIdentifier
     resource: str
     tenant: str = ""
 

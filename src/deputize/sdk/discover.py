@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from deputize.core.ports import Env
 from deputize.core.published import Published
 from deputize.core.rules import Fault, Rule
-from deputize.core.values import Issuer, WebUrl
+from deputize.core.values import IssuerIdentifier, WebUrl
 from deputize.core.wire import Call, JsonObject, Malformed
 from deputize.jose.keys import KeySet
 from deputize.oauth.metadata import (
@@ -79,8 +80,9 @@ def read_resource(document: Mapping[str, object]) -> ResourceMetadata:
 
 def server_urls(issuer: str) -> tuple[str, ...]:
     """Where a server's document may lie, in the order of looking: RFC 8414's place, then OpenID's, both ways."""
-    inserted = (well_known(issuer, OAUTH_WELL_KNOWN), well_known(issuer, OPENID_WELL_KNOWN))
-    return tuple(dict.fromkeys((*inserted, issuer + OPENID_WELL_KNOWN)))
+    bare = issuer.removesuffix("/")  # RFC 8414, 3.1: it is left out here, and nowhere else
+    inserted = (well_known(bare, OAUTH_WELL_KNOWN), well_known(bare, OPENID_WELL_KNOWN))
+    return tuple(dict.fromkeys((*inserted, bare + OPENID_WELL_KNOWN)))
 
 
 def resource_urls(url: str) -> tuple[str, ...]:
@@ -89,9 +91,12 @@ def resource_urls(url: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((well_known(url.partition("?")[0], RESOURCE_WELL_KNOWN), root + RESOURCE_WELL_KNOWN)))
 
 
-def find_server(issuer: str) -> Flow[ServerMetadata]:
-    """The server of this issuer, from the first of its places that has a document. A document of another is the end."""
-    found = yield from _server(issuer)
+def find_server(issuer: str, elsewhere: Collection[str] = ()) -> Flow[ServerMetadata]:
+    """The server of this issuer, from the first of its places that has a document. A document of another is the end.
+
+    `elsewhere` are other origins at which its endpoints may lie.
+    """
+    found = yield from _server(issuer, elsewhere)
     if found is None:
         raise Fault(f"{issuer} publishes no metadata", retry=True)
     return found
@@ -126,14 +131,14 @@ def find_legacy(url: str) -> Flow[tuple[ResourceMetadata, ServerMetadata] | None
     return ResourceMetadata(resource=resource, authorization_servers=(issuer,), challenge_jwks_uri=None), server
 
 
-def _server(issuer: str) -> Flow[ServerMetadata | None]:
-    for url in server_urls(_plain(Issuer, issuer)):
+def _server(issuer: str, elsewhere: Collection[str] = ()) -> Flow[ServerMetadata | None]:
+    for url in server_urls(_plain(IssuerIdentifier, issuer)):
         document = yield from _document(url)
         if document is None:
             continue
         if document.get("issuer") != issuer:
             SERVER_NAMED.refuse("invalid_issuer", asked=issuer, url=url)
-        return _read(read_server, document, url)
+        return _read(partial(read_server, elsewhere=elsewhere), document, url)
     return None
 
 
@@ -204,7 +209,7 @@ class Discovery:
     resources: Published[ResourceMetadata] = field(default_factory=_resources)
     key_sets: Published[KeySet] = field(default_factory=_keys)
 
-    async def server(self, issuer: Issuer, env: Env) -> ServerMetadata:
+    async def server(self, issuer: IssuerIdentifier, env: Env) -> ServerMetadata:
         """The server whose document, at the issuer's own well-known address, names this issuer. Raises Fault."""
         *others, last = server_urls(issuer.text)
         for url in others:

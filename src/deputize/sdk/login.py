@@ -8,7 +8,7 @@ from urllib.parse import quote_plus
 
 from deputize.core.ports import Clock, Random
 from deputize.core.rules import Fault
-from deputize.core.values import ClientId, Issuer, Secret
+from deputize.core.values import ClientId, IssuerIdentifier, Secret
 from deputize.core.wire import Call, Malformed, Reply, form_bytes
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import assertion, dpop
@@ -57,7 +57,7 @@ class ClientLogin:
     """
 
     client_id: ClientId
-    issuer: Issuer
+    issuer: IssuerIdentifier
     method: Method
     clock: Clock
     random: Random

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from deputize.core.ports import Clock, Random
 from deputize.core.rules import Fault, Rule
-from deputize.core.values import ClientId, Issuer, Secret, WebUrl
+from deputize.core.values import ClientId, IssuerIdentifier, Secret, WebUrl
 from deputize.core.wire import Call, json_bytes
 from deputize.jose.keys import PrivateKey
 from deputize.oauth.metadata import ServerMetadata
@@ -49,7 +49,7 @@ class Application:
         """How this client signs its calls to that server."""
         return ClientLogin(
             client_id=client.client_id,
-            issuer=Issuer(server.issuer),
+            issuer=IssuerIdentifier(server.issuer),
             method=client.method,
             clock=self.clock,
             random=self.random,

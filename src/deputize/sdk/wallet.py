@@ -6,7 +6,7 @@ from typing import Final
 
 from deputize.core.ports import Clock, Random
 from deputize.core.rules import Fault, Rule
-from deputize.core.values import Issuer, Seconds, Secret, WebUrl
+from deputize.core.values import IssuerIdentifier, Seconds, Secret, WebUrl
 from deputize.core.wire import Call, JsonObject, Malformed, Reply, form_bytes, json_bytes
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import dpop
@@ -136,7 +136,7 @@ def accept(
         ITS_OFFER.refuse("invalid_request")
     if offer.server is not None and offer.server not in issuer.servers:
         ITS_SERVER.refuse("invalid_request", server=offer.server)
-    server = yield from find_server(Issuer(offer.server or issuer.servers[0]).text)
+    server = yield from find_server(IssuerIdentifier(offer.server or issuer.servers[0]).text)
     if len(keys) < len(offer.configurations):
         raise Fault("each credential needs a key of its own")
     told = yield from _token(server, offer, wallet, tx_code)
