@@ -42,7 +42,15 @@ async def _lifespan(app: App, told: "asyncio.Queue[Message]", said: "asyncio.Que
     await app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, told.get, said.put)
 
 
-@pytest.mark.parametrize("package", SERVERS)
+@pytest.mark.parametrize(
+    "package",
+    [
+        pytest.param(
+            name, marks=pytest.mark.peer(f"{name} (PyPI)", "server: a tool sees who acts for whom (act); DPoP")
+        )
+        for name in SERVERS
+    ],
+)
 async def test_a_tool_sees_who_acts_for_whom(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip(package)
     world = World(resource=RESOURCE)
