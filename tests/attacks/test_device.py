@@ -320,6 +320,18 @@ async def test_dv_07_never_wider_than_what_was_confirmed(devices: Devices) -> No
     assert (await devices.begin(resource="https://insurer.example")).told == (400, "invalid_target")
 
 
+async def test_the_inbox_tells_what_was_allowed_and_not_what_was_asked(devices: Devices) -> None:
+    begun = await devices.begun(scope=f"{READ} {ORDER}")
+    browser = await devices.browser()
+    page = await devices.asked(browser, begun["user_code"])
+    said = await devices.flow.sends(browser, page, "allow", "scope1")
+    for _ in range(2):  # as it was answered, and as it was collected
+        told = text_of(await browser.get(said.headers["location"]))
+        assert "wants to read your prescriptions at Madrid Pharmacy, within 10 minutes" in told
+        assert "prepare orders" not in told
+        await devices.poll(begun)
+
+
 async def test_dv_07_nothing_ticked_is_nothing_allowed(devices: Devices) -> None:
     begun = await devices.begun(scope=f"{READ} {ORDER}")
     browser = await devices.browser()

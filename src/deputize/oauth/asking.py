@@ -74,9 +74,10 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The client has what was allowed. The tombstone of every later poll."""
+    """The client has what was `allowed`. The tombstone of every later poll."""
 
     at: Instant
+    allowed: Authority | None = None
 
 
 State = Waiting | Answered | Collected
@@ -116,6 +117,12 @@ class Ask(Record):
 
     def is_waiting(self, now: Instant) -> bool:
         return isinstance(self.state, Waiting) and now < self.lives_until
+
+    @property
+    def shown(self) -> Authority:
+        """What a person reads of it: what is wanted, and from their yes on, what they allowed of it."""
+        allowed = None if isinstance(self.state, Waiting) else self.state.allowed
+        return self.wanted if allowed is None else allowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,7 +303,7 @@ def collected(ask: Ask, now: Instant) -> tuple[Ask, Approval | Refusal]:
                 openid=ask.openid,
                 refreshable=ask.remember,
             )
-            return replace(ask, state=Collected(now)), approval
+            return replace(ask, state=Collected(now, allowed)), approval
     raise TypeError(ask.state)  # pragma: no cover - the states are all above
 
 

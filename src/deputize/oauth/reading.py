@@ -69,11 +69,11 @@ def may(authority: Authority, resources: tuple[Resource, ...]) -> str:
 
 def reading(ask: Ask, client: Client, resources: tuple[Resource, ...]) -> Reading:
     """Make the sentence: who wants what, from whom, how much, how often, for how long."""
-    said = [kinds.says(detail) for detail in ask.wanted.details]
-    wants, place = _in_words(ask.wanted, resources)
+    said = [kinds.says(detail) for detail in ask.shown.details]
+    wants, place = _in_words(ask.shown, resources)
     where = tuple(resource.name for resource in resources if not resource.own)
-    often = "" if ask.wanted.scope else next((one.often for one in said if one.often), "")  # a scope is not used up
-    length = minutes(max(0, (ask.wanted.until if ask.remember else ask.lives_until) - ask.created_at))
+    often = "" if ask.shown.scope else next((one.often for one in said if one.often), "")  # a scope is not used up
+    length = minutes(max(0, ask.wanted.until - ask.created_at))
     limit = f"for {length}, or until you take it back" if ask.remember else f"within {length}"
     sentence = f"{client.name} wants to {' and to '.join(wants)}{place}, {f'{often}, ' if often else ''}{limit}."
     facts = [fact for one in said for fact in one.facts]
@@ -82,8 +82,8 @@ def reading(ask: Ask, client: Client, resources: tuple[Resource, ...]) -> Readin
     facts += [("Where", name) for name in where if ("From whom", name) not in facts]
     facts.append(("How often", often or "as often as it needs in that time"))
     facts.append(("For how long", limit.removeprefix("for ")))
-    if said and ask.wanted.scope:  # issued with the rest, so shown with the rest
-        facts.append(("And also", "; ".join(words_of(ask.wanted.scope, resources))))
+    if said and ask.shown.scope:  # issued with the rest, so shown with the rest
+        facts.append(("And also", "; ".join(words_of(ask.shown.scope, resources))))
     return Reading(
         page=ask.page,
         sentence=sentence,

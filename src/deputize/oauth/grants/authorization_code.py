@@ -206,7 +206,7 @@ async def _approval(request: Request, code: Code, client: Client, env: Env) -> A
     )
     ask = await env.store.read(Ask, code.ask) if code.ask else None
     if ask is not None:
-        once = (*once, Replace(ask, replace(ask, state=Collected(now))))
+        once = (*once, Replace(ask, replace(ask, state=Collected(now, code.allowed))))
     tells = code.openid and bool(client.backchannel_logout_uri)
     if tells:
         once = (*once, *await backchannel_logout.signed_in(code.seen.sid, client, code.person, env))
