@@ -6,18 +6,30 @@ from typing import Any
 
 import pytest
 
-from deputize.core.values import Instant
-from deputize.core.wire import JsonObject
+from deputize.core.rules import Fault
+from deputize.core.values import Instant, IssuerIdentifier
+from deputize.core.wire import Call, Headers, JsonObject, Reply, json_bytes
 from deputize.jose.jwt import peek
 from deputize.jose.keys import PrivateKey
 from deputize.oauth.client import Person
-from deputize.oauth.upstream import ALLOWED_THERE, ANSWERED_BY, FOR_US, FRESH, GAVE_TOKEN, SAME_BROWSER, Trip
+from deputize.oauth.upstream import (
+    ALLOWED_THERE,
+    ANSWERED_BY,
+    FOR_US,
+    FRESH,
+    GAVE_TOKEN,
+    SAME_BROWSER,
+    Provider,
+    Trip,
+    Upstream,
+)
 from deputize.server.session import Session
 from deputize.server.upstream import KNOWN_HERE, NOBODY, NOT_THERE, ONE_PERSON, UpstreamLink
 from tests.support.flow import query_of
 from tests.support.pages import SAME_ORIGIN, token_on
 from tests.support.proofs import lets_through, stops
 from tests.support.upstream import BACK, IDP, US, Both, both_of
+from tests.support.world import a_world
 
 STRANGE = PrivateKey.generate()
 
@@ -248,3 +260,22 @@ def test_the_state_tells_nobody_the_verifier() -> None:
     one, other = Trip.of(BACK, "state", "a browser"), Trip.of(BACK, "state", "another")
     assert one.verifier.reveal() != other.verifier.reveal() != one.nonce.reveal()
     assert one.verifier.reveal() not in repr(replace(one))
+
+
+async def test_endpoints_lie_with_the_issuer_or_where_the_settings_say() -> None:
+    """A document that leads elsewhere would have the browser, the code and our secret go there."""
+    told = {"issuer": f"{IDP}/", "token_endpoint": "https://login.example/t", "jwks_uri": "https://keys.example/j"}
+    told["authorization_endpoint"] = "https://login.example/a"
+
+    async def fetch(call: Call) -> Reply:
+        assert call.url == f"{IDP}/.well-known/openid-configuration"
+        return Reply(status=200, headers=Headers((("content-type", "application/json"),)), body=json_bytes(told))
+
+    upstream = Upstream(key="corp", name="Corp", issuer=IssuerIdentifier(f"{IDP}/"), client_id=US)
+    trip = Trip.of(BACK, "state", "a browser")
+    async with a_world(fetch=fetch) as world:
+        for elsewhere in ((), ("https://login.example",)):
+            with pytest.raises(Fault, match="own origin"):
+                await Provider(replace(upstream, elsewhere=elsewhere)).address(trip, world.env)
+        known = replace(upstream, elsewhere=("https://login.example", "https://keys.example"))
+        assert (await Provider(known).address(trip, world.env)).startswith("https://login.example/a?")

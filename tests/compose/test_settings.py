@@ -240,6 +240,10 @@ def test_providers_are_named_in_the_file_and_their_secrets_are_not(tmp_path: Pat
         (f'[upstreams.corp]\n{GOOD}client_secret_file = "/nowhere"\n', "upstreams.corp: its secret cannot be read"),
         (f'[upstreams.corp]\n{GOOD}client_secret_env = "NOT_THERE_AT_ALL"\n', "its secret cannot be read"),
         (f"[upstreams.corp]\n{GOOD.replace('Corp', ' ')}", "upstreams.corp: it has a name"),
+        (
+            f'[upstreams.corp]\n{GOOD}elsewhere = ["https://a.example/x"]\n',
+            "upstreams.corp.elsewhere: each is an origin",
+        ),
         (f"[upstreams.one]\n{GOOD}[upstreams.two]\n{GOOD}", "upstreams: each issuer is there once"),
         ('[upstreams.corp]\nissuer = "https://idp.example"\n', "upstreams.corp"),
     ],

@@ -4,13 +4,14 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 from urllib.parse import quote_plus, urlencode
 
 from deputize.core.ports import Env
 from deputize.core.published import Published
 from deputize.core.rules import Fault, Rule
-from deputize.core.values import Instant, Issuer, Seconds, Secret
+from deputize.core.values import Instant, IssuerIdentifier, Seconds, Secret
 from deputize.core.wire import Call, Form, Malformed, b64u, form_bytes
 from deputize.jose import jwt
 from deputize.jose.algorithms import ALL
@@ -36,15 +37,17 @@ FRESH = Rule(_CORE, "3.1.3.7", "Where the person was to sign in once more, the I
 class Upstream:
     """A provider, and what this server is there. `key` names it in addresses here, `name` on the page.
 
-    With `enrols`, whoever comes from there and is not known becomes a person here; nobody is ever matched by a name or
+    `elsewhere` are other origins than the issuer's at which its endpoints may lie: some great ones have them so. With
+    `enrols`, whoever comes from there and is not known becomes a person here; nobody is ever matched by a name or
     an address of mail.
     """
 
     key: str
     name: str
-    issuer: Issuer
+    issuer: IssuerIdentifier
     client_id: str
     secret: Secret | None = None
+    elsewhere: tuple[str, ...] = ()
     scope: str = "openid profile"
     enrols: bool = False
 
@@ -89,14 +92,15 @@ class Provider:
     """An upstream with what it publishes, kept for a while."""
 
     upstream: Upstream
-    _documents: Published[ServerMetadata] = field(
-        default_factory=lambda: Published(read=read_server, names_itself="issuer")
-    )
+    _documents: Published[ServerMetadata] = field(init=False)
     _key_sets: Published[KeySet] = field(default_factory=lambda: Published(read=KeySet.published))
+
+    def __post_init__(self) -> None:
+        self._documents = Published(read=partial(read_server, elsewhere=self.upstream.elsewhere), names_itself="issuer")
 
     async def _document(self, env: Env) -> ServerMetadata:
         issuer = self.upstream.issuer.text
-        return await self._documents.get(issuer + OPENID_WELL_KNOWN, env, named=issuer)
+        return await self._documents.get(issuer.removesuffix("/") + OPENID_WELL_KNOWN, env, named=issuer)
 
     async def address(self, trip: Trip, env: Env) -> str:
         """Where the browser is to go. Raises Fault where the provider does not say."""
