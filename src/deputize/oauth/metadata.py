@@ -9,6 +9,7 @@ from deputize.core.values import IssuerIdentifier, WebUrl
 from deputize.core.wire import JsonObject, Malformed
 from deputize.jose.algorithms import ALL
 from deputize.oauth import details, requested
+from deputize.oauth.authentication import ACRS
 from deputize.oauth.client import OWN_SCOPES
 from deputize.oauth.clients import document
 from deputize.oauth.device import TYPE as _DEVICE_CODE
@@ -109,6 +110,7 @@ def _of_authorization(here: AuthorizationServer, at: Callable[[str], str]) -> Js
         "code_challenge_methods_supported": ["S256"],
         "response_modes_supported": list(requested.MODES),
         "prompt_values_supported": sorted(requested.PROMPTS),
+        "acr_values_supported": list(ACRS),  # RFC 9470, 7; the surest first
         "pushed_authorization_request_endpoint": at(PAR),
         "require_pushed_authorization_requests": here.pushed_only,
         "userinfo_endpoint": at(USERINFO),
