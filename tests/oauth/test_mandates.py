@@ -17,10 +17,14 @@ from deputize.oauth import mandates, statuses
 from deputize.oauth import standing as standings
 from deputize.oauth.approval import ACCESS_TOKEN, MANDATE
 from deputize.oauth.client import Client
+from deputize.oauth.details import details
 from deputize.oauth.grants import token_exchange
 from deputize.oauth.grants.token_exchange import FOR_A_PERSON, KEY_SHOWN, REQUESTED, STANDS
 from deputize.oauth.mandates import HOLDER, TYPE_NAME, Settings
+from deputize.oauth.standing import Standing
+from deputize.oauth.statuses import StatusEntry
 from deputize.oauth.tokens import CLIENT_ALLOWED, NOT_REVOKED, STANDING_LIVE, Revoked
+from deputize.server.mandates import mint
 from deputize.vc.sdjwt import HASHES, digest
 from deputize.vc.status_list import IS_VALID
 from tests.support.asgi import Answer
@@ -181,6 +185,53 @@ async def test_what_is_published_is_for_machines_to_read(giving: World) -> None:
         assert told.header("cache-control") == "public, max-age=60"
         assert told.header("x-content-type-options") == "nosniff"
         assert told.header("content-security-policy") == "default-src 'none'"
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1, 4), (4, 4), (5, 8), (9, 16)])
+async def test_how_much_it_may_is_told_to_nobody(giving: World, count: int, shown: int) -> None:
+    claims = {"vct": "urn:x", "sub": "alice", "may": [{"scope": str(number)} for number in range(count)]}
+    text = await mint(claims, giving.env)
+    assert len(jwt.peek(text.partition("~")[0], "x")[1]["may"]) == shown
+
+
+async def test_what_was_allowed_in_detail_is_shown_in_detail(giving: World, clinic: Clinic) -> None:
+    """Such a yes is remembered where a person gave it at the consent page."""
+    await giving.allowed(by=DPOP_BOT, key=AGENT, scope=BOTH)
+    standing = await standings.find(Subject("alice"), ClientId(DPOP_BOT), giving.env)
+    assert standing
+    told = details([a_purchase()], error="x")
+    whole = replace(standing.allowed[-1], details=told)
+    await giving.change(Standing, standing.key, allowed=(whole,))
+    good: dict[str, Any] = {"client_id": DPOP_BOT, "act": {"sub": DPOP_BOT}, "grant_id": standing.key}
+    token = giving.minted(**good, cnf={"jkt": AGENT.public().thumbprint}, authorization_details=[a_purchase()])
+    answer = await asked_for(giving, token)
+    seen = await clinic.takes(answer["access_token"], "authorization_details")
+    assert [one["type"] for one in seen["authorization_details"]] == ["purchase"]
+
+
+class Taken:
+    """A store in which somebody else always has the entry first, for so many times."""
+
+    def __init__(self, world: World, times: int) -> None:
+        self.store, self.times = world.store, times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    async def commit(self, *changes: Any) -> bool:
+        if self.times and any(isinstance(one, Add) and isinstance(one.record, StatusEntry) for one in changes):
+            self.times -= 1
+            return False
+        return await self.store.commit(*changes)
+
+
+async def test_an_entry_that_somebody_else_has_is_drawn_again(giving: World, clinic: Clinic) -> None:
+    token = await giving.allowed(by=DPOP_BOT, key=AGENT, scope=BOTH)
+    remade(giving, store=Taken(giving, 3))
+    assert await clinic.why_not((await asked_for(giving, token))["access_token"]) is None
+    remade(giving, store=Taken(giving, 1000))
+    answer = await giving.post_quickly("/token", fields(token), by=DPOP_BOT, key=AGENT)
+    assert answer.status == 503
 
 
 # --- who gets none --------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from deputize.core.ports import Env
 from deputize.core.rules import Fault, Refusal, Rule
 from deputize.core.wire import JsonObject, Malformed, Reply, b64u, json_bytes
+from deputize.jose import jws
 from deputize.jose.jws import Jws
 from deputize.jose.keys import PrivateKey, public_members, thumbprint
 from deputize.vc.dids import ASSERTS, DID_MAX, OWN_KID, TAKEN_DID, Decentralized, decentralized, read, web_url
@@ -92,6 +93,7 @@ SEEDED = [
 ]
 WEB = "did:web:uni.example"
 URL = "https://uni.example/.well-known/did.json"
+LISTED = "https://uni.example/status/1"
 ALGS = {"P-256": "ES256", "P-384": "ES384", "Ed25519": "Ed25519"}
 
 
@@ -364,6 +366,29 @@ def test_a_multibase_key_is_one_too() -> None:
     assert read({"id": WEB, "assertionMethod": [method]})[f"{WEB}#k"] == EXAMPLES[1][2]
     with pytest.raises(Malformed):
         read({"id": WEB, "assertionMethod": [{**method, "publicKeyMultibase": "z1111"}]})
+
+
+async def test_a_list_of_such_an_issuer_is_taken() -> None:
+    """Its key is found as the credential's is, without a question to anybody."""
+    did = own_did()
+    token = jws.signing_input({"sub": LISTED}, alg="ES256", typ="statuslist+jwt", kid=f"{did}#0")
+    parsed = jws.parse(jws.compact(token, issuer_key().sign(token)))
+    outside = Outside()
+    found = await decentralized().find(parsed, did, outside.env, "x")
+    assert [key.thumbprint for key in found.keys] == [issuer_key().public().thumbprint]
+    assert outside.calls == []
+
+
+def test_a_did_key_may_be_a_jwk() -> None:
+    """The multicodec jwk_jcs-pub: the JWK itself, in base58."""
+    data = b"\xd1\xd6\x03" + json_bytes(P256)
+    number, letters = int.from_bytes(data, "big"), ""
+    while number:
+        number, place = divmod(number, 58)
+        letters = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"[place] + letters
+    told = found(f"did:key:z{letters}", f"#z{letters}")
+    assert told
+    assert told.keys[0].thumbprint == thumbprint(P256)
 
 
 # --- off ----------------------------------------------------------------------------------------------------------
