@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from deputize import vc
     from deputize.adapters.system import SystemRandom
+    from deputize.bff import Bff
     from deputize.compose.parts import client_env, guard_env, local_env, reader_env
     from deputize.jose.keys import PrivateKey
     from deputize.resource import Guard
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Agent",
+    "Bff",
     "Guard",
     "GuardedProtocol",
     "PrivateKey",
@@ -28,6 +30,7 @@ __all__ = [
 
 _HOMES: Final = {
     "Agent": "deputize.sdk.agent",
+    "Bff": "deputize.bff",
     "Guard": "deputize.resource",
     "GuardedProtocol": "deputize.server.wire_guard",
     "PrivateKey": "deputize.jose.keys",

@@ -3,6 +3,7 @@
 from typing import Final
 
 from deputize.adapters.keys_store import KeyRing
+from deputize.bff.sessions import BffBegun, BffSession
 from deputize.core.ports import Event, Notice, Record
 from deputize.oauth.asking import Ask, Turn
 from deputize.oauth.assertion import AssertionSeen
@@ -46,5 +47,6 @@ KINDS: Final[tuple[type[Record], ...]] = (
     *(Family, Revoked, AssertionSeen, ProofSeen, Presented, CallSpent, NonceSecret),
     *(KeyRing, NonceSpent, Wanted),
     *(Offer, Entitled, Transaction, Delivered, ProofNonceUsed),
+    *(BffBegun, BffSession),
     *(StatusList, StatusEntry, StatusTie, StatusUse),
 )

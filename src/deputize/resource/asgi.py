@@ -105,7 +105,7 @@ def request(scope: Scope, edge: Edge) -> Request:
     if not one_reading(raw_path, path):
         PLAIN_PATH.refuse("invalid_request")
     query = scope.get("query_string", b"").decode("latin-1")
-    if query and not _QUERY.fullmatch(query):
+    if not plain_query(query):
         QUERY.refuse("invalid_request")
     read = []
     for raw_name, value in scope["headers"]:
@@ -124,6 +124,11 @@ def request(scope: Scope, edge: Edge) -> Request:
         headers=headers,
         certificate=shown[0] if shown else None,
     )
+
+
+def plain_query(query: str) -> bool:
+    """Whether a query has only the characters of one."""
+    return not query or _QUERY.fullmatch(query) is not None
 
 
 def one_reading(raw_path: str, path: str) -> bool:
