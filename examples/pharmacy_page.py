@@ -15,8 +15,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from deputize import Bff, GuardedProtocol, PrivateKey, local_env
-from deputize.bff import Api, ClientLogin, SecretBasic
-from deputize.core.values import ClientId, Issuer, Secret
+from deputize.bff import Api, ClientId, ClientLogin, Issuer, Secret, SecretBasic
 
 HERE = os.environ.get("PAGE_URL", "http://127.0.0.1:9450")
 ISSUER = os.environ.get("PAGE_ISSUER", "http://127.0.0.1:9400")
@@ -26,12 +25,7 @@ env = local_env("var/page.db", allowed_origins=frozenset({ISSUER, API}))
 secret = SecretBasic(Secret(Path(sys.argv[1]).read_text().strip()))
 key = PrivateKey.generate()  # tokens are bound to it: after a restart, people are signed in anew
 login = ClientLogin(
-    client_id=ClientId("page"),
-    issuer=Issuer(ISSUER),
-    method=secret,
-    clock=env.clock,
-    random=env.random,
-    dpop_key=key,
+    client_id=ClientId("page"), issuer=Issuer(ISSUER), method=secret, clock=env.clock, random=env.random, dpop_key=key
 )
 api = Api(prefix="/api", url=API, methods=frozenset({"GET"}))
 bff = Bff(HERE, login=login, resource=API, scope=frozenset({"prescriptions:read"}), apis=(api,), env=env)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import deputize
-from deputize import resource
+from deputize import bff, resource
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import details
 from tests.support.issuer import ISSUER
@@ -31,12 +31,15 @@ async def pharmacy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     await names["guard"]._env.store.close()
 
 
-@pytest.mark.parametrize(("name", "lines"), [("pharmacy_api.py", 60), ("mcp_server.py", 40), ("fastmcp_server.py", 40)])
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [("pharmacy_api.py", 60), ("mcp_server.py", 40), ("fastmcp_server.py", 40), ("pharmacy_page.py", 40)],
+)
 def test_it_is_short_and_made_of_public_names(name: str, lines: int) -> None:
-    """The two MCP servers meet their clients in tests/interop."""
+    """The two MCP servers meet their clients in tests/interop, and the page's backend Alice in tests/stories."""
     text = EXAMPLE.with_name(name).read_text()
     assert text.count("\n") < lines
-    public = {"deputize": deputize.__all__, "deputize.resource": resource.__all__}
+    public = {"deputize": deputize.__all__, "deputize.resource": resource.__all__, "deputize.bff": bff.__all__}
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("deputize"):
             assert {alias.name for alias in node.names} <= set(public[node.module or ""])

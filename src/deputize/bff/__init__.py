@@ -2,6 +2,7 @@
 
 from deputize.bff.app import Bff
 from deputize.bff.proxy import Api
+from deputize.core.values import ClientId, Issuer, Secret
 from deputize.sdk.login import ClientLogin, PrivateKeyJwt, SecretBasic, SecretPost
 
-__all__ = ["Api", "Bff", "ClientLogin", "PrivateKeyJwt", "SecretBasic", "SecretPost"]
+__all__ = ["Api", "Bff", "ClientId", "ClientLogin", "Issuer", "PrivateKeyJwt", "Secret", "SecretBasic", "SecretPost"]

@@ -41,11 +41,12 @@ def return_path(scope: Scope, reserved: str) -> str:
     told = [value for name, value in parse_qsl(scope.get("query_string", b"").decode("latin-1")) if name == "return"]
     if not told:
         return "/"
-    path, mark, query = told[0].partition("?")
+    back = str(told[0])
+    path, mark, query = back.partition("?")
     plain = one_reading(path, path) and (not mark or plain_query(query))
     if len(told) > 1 or not plain or path == reserved or path.startswith(f"{reserved}/"):
         BACK_HERE.refuse("invalid_request")
-    return told[0]
+    return back
 
 
 def target(scope: Scope) -> tuple[str, str]:

@@ -56,7 +56,8 @@ class ServerSettings:
 
     With `tls_certificate` and `tls_key` (files) it ends TLS itself; `client_authorities` (a file) names those whose
     certificates clients may authenticate with. `proxies` are the addresses of proxies that end TLS in front of it and
-    tell of a client's certificate (RFC 9440): nobody else's word is taken.
+    tell of a client's certificate (RFC 9440): nobody else's word is taken. `browser_origins` are those of clients that
+    run in a browser, such as https://app.example: their scripts may call and read the token endpoint (CORS).
     """
 
     issuer: str = "http://127.0.0.1:9400"
@@ -67,6 +68,7 @@ class ServerSettings:
     tls_key: str = ""
     client_authorities: str = ""
     proxies: tuple[str, ...] = ()
+    browser_origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +214,9 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             yield "server.issuer: --dev wants https or a loopback address"
     if bool(settings.server.tls_certificate) != bool(settings.server.tls_key):
         yield "server.tls_certificate: it and server.tls_key come together"
+    for origin in settings.server.browser_origins:
+        if not _is_origin(origin):
+            yield f"server.browser_origins: {origin[:80]} is no scheme, host and port, such as https://app.example"
     try:
         Edge.of(settings.server.proxies)
     except ValueError as problem:
@@ -248,6 +253,13 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     ):
         if value < least:
             yield f"{name}: at least {least}"
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        return WebUrl(text).origin == text == text.lower()
+    except ValueError:
+        return False
 
 
 def _mistakes_of_profile(settings: Settings) -> Iterator[str]:

@@ -16,7 +16,7 @@ from deputize.oauth.certificate import Edge
 from deputize.oauth.client import Client
 from deputize.oauth.server import AuthorizationServer
 from deputize.oauth.statuses import PATH as STATUS
-from deputize.server import http, mandates
+from deputize.server import cors, http, mandates
 from deputize.server.credentials import Credentials
 from deputize.server.http import Asgi, Receive, Scope, Send
 from deputize.server.issuing import CredentialSite
@@ -64,11 +64,12 @@ def protocol_app(
     pages: Asgi | None = None,
     edge: Edge | None = None,
     credentials: Credentials | None = None,
+    origins: frozenset[str] = frozenset(),
 ) -> Asgi:
     """The server as one ASGI application: the protocol by itself, everything else handed to `pages`.
 
     `edge` says where clients' certificates come from; without one, nothing is believed to be one. `credentials` are
-    those that are issued here.
+    those that are issued here, `origins` those of clients that run in a browser.
     """
     path = urlsplit(here.issuer.text).path
     off = _off(here)
@@ -107,13 +108,17 @@ def protocol_app(
             scope[http.SOURCE_SCOPE] = source
         found = endpoints.get(asked) or registered(asked)
         if found is not None:
+            page = cors.origin_of(scope, found.name, origins) if origins else None
+            if page is not None and cors.asks_before(scope):
+                await http.send_out(cors.may(found.methods, page), send)
+                return
             try:
                 answer = await _protocol(scope, receive, found, here, env, edge)
                 if here.dpop.nonces:
                     answer = await _with_nonce(answer, here, env)
             except http.Gone:
                 return
-            await http.send_out(answer, send)
+            await http.send_out(answer if page is None else cors.readable(answer, page), send)
         elif asked in documents:
             await documents[asked].answer(scope, send)
         elif lists is not None and lists.serves(asked):
