@@ -12,6 +12,7 @@ from deputize.core.wire import Call, Headers, JsonObject, Reply, json_bytes
 from deputize.jose.jwt import peek
 from deputize.jose.keys import PrivateKey
 from deputize.oauth.client import Person
+from deputize.oauth.grants.authorization_code import Code
 from deputize.oauth.upstream import (
     ALLOWED_THERE,
     ANSWERED_BY,
@@ -25,7 +26,8 @@ from deputize.oauth.upstream import (
 )
 from deputize.server.session import Session
 from deputize.server.upstream import KNOWN_HERE, NOBODY, NOT_THERE, ONE_PERSON, UpstreamLink
-from tests.support.flow import query_of
+from tests.support.cast import PHARMACY, READ
+from tests.support.flow import CALLBACK, CODE_GRANTS, TWO, WEB, query_of
 from tests.support.pages import SAME_ORIGIN, token_on
 from tests.support.proofs import lets_through, stops
 from tests.support.upstream import BACK, IDP, US, Both, both_of
@@ -234,6 +236,25 @@ async def test_lg_12_a_provider_that_was_taken_out_leads_nowhere(both: Both) -> 
     answer = await browser.post("/sign-in/at/other", data={"token": token_on(page)}, headers=SAME_ORIGIN)
     assert answer.status_code == 404
     assert (await browser.get("/sign-in/from/other?code=x&state=y")).status_code == 404
+
+
+async def test_co_07_that_the_provider_asks_nobody_any_more_is_no_yes_to_a_client_here(both: Both) -> None:
+    """There, we are one client, which was allowed long ago. Here, each client is asked about by itself."""
+    common: dict[str, Any] = {
+        "audiences": frozenset({PHARMACY}),
+        "scope": frozenset({READ}),
+        "grant_types": CODE_GRANTS,
+    }
+    for client in (WEB, TWO):
+        await both.here.client(client, redirect_uris=(CALLBACK,), **common)
+    await both.comes(both.flow.stranger())
+    for client in (WEB, TWO):
+        browser = both.flow.stranger()
+        begun = await both.flow.begin(browser, client, scope=READ)
+        where = await both.comes(browser, at=begun.headers["location"])
+        page = await both.flow.follow(browser, where)
+        assert (page.status_code, await both.here.store.select(Code, "", "")) == (200, [])
+        assert (await both.flow.says(browser, page, "deny")).error == "access_denied"
 
 
 async def test_co_01_co_02_no_page_of_others_sends_anybody_there(both: Both) -> None:
