@@ -67,6 +67,7 @@ async def served(*pairs: tuple[App, socket.socket], **told: Any) -> AsyncIterato
     """Each application answers on its socket until the block ends."""
     usual = {
         "http": GatewayProtocol,
+        "ws": "none",  # as where it is served: whatever else is installed here
         "log_config": None,
         "access_log": False,
         "lifespan": "off",

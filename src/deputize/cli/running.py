@@ -61,6 +61,7 @@ def _server(one: Listening, http: type | str) -> _Server:
             port=one.port,
             http=cast("Any", http),
             loop="none",
+            ws="none",  # or connections would be handed to a library for websockets, wherever one is installed
             lifespan="auto",
             access_log=False,
             log_config=None,
