@@ -17,7 +17,7 @@ from deputize.bff.sessions import BffBegun, BffSession, Cookie, key_of
 from deputize.core.ports import Add
 from deputize.core.rules import Rule
 from deputize.core.values import Seconds
-from deputize.core.wire import json_object
+from deputize.core.wire import Headers, Reply, json_object
 from deputize.jose.keys import PrivateKey
 from deputize.resource.asgi import BODY_SMALL, PLAIN_PATH, QUERY
 from deputize.sdk.authorize import ANSWERED_BY, STATE
@@ -392,6 +392,15 @@ async def test_an_api_that_sends_elsewhere_or_tells_the_token_is_not_followed_or
             answer = await shop.call("GET", "/api/orders")
             assert (answer.status_code, because(answer, NO_TOKEN_OUT)) == (502, True)
             assert token not in shop.told()
+
+
+async def test_an_answer_without_a_body_does_not_say_how_long_it_is() -> None:
+    async with a_shop() as shop:
+        await shop.signs_in()
+        shop.ways.answers = [Reply(status=204), Reply(status=304, headers=Headers((("etag", '"1"'),)))]
+        for status in (204, 304):
+            answer = await shop.call("DELETE", "/api/orders/1")
+            assert (answer.status_code, "content-length" in answer.headers, answer.content) == (status, False, b"")
 
 
 async def test_a_token_that_the_api_takes_no_more_is_replaced_once() -> None:

@@ -237,7 +237,8 @@ def unable(status: int, error: str) -> Outbound:
 
 async def answer(out: Outbound, method: str, send: Send) -> None:
     headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in out.headers]
-    headers.append((b"content-length", str(len(out.body)).encode("ascii")))
+    if out.status not in {204, 304}:  # these have no body, and do not say how long it is (RFC 9110, 8.6)
+        headers.append((b"content-length", str(len(out.body)).encode("ascii")))
     await send({"type": "http.response.start", "status": out.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else out.body})
 
