@@ -224,8 +224,11 @@ async def test_each_sign_in_has_a_name_of_its_own_and_the_one_before_ends() -> N
         ]
         shop.browser.cookies.clear()
         shop.browser.cookies.set("__Host-Http-bff", str(first[0]), domain="shop.example", path="/")
+        await shop.call("GET", "/api/orders")
+        token = shop.ways.token
         begun = await shop.goes("/bff/login")
         await shop.goes(await shop.allowed(begun))
+        assert not await shop.flow.world.is_active(token)
         old = await shop.env.store.read(BffSession, key_of(str(first[0])))
         assert old is not None
         assert (old.ended_at is not None, old.sealed) == (True, "")

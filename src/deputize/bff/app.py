@@ -7,7 +7,7 @@ from typing import Final
 from deputize.bff import door, sessions
 from deputize.bff.proxy import ALWAYS, Api, Proxy, route, said_so
 from deputize.bff.renewing import SIGNED_IN, Renewing
-from deputize.bff.sessions import BffBegun, BffSession, Cookie, Held
+from deputize.bff.sessions import BffBegun, Cookie, Held
 from deputize.core.ports import Add, Env, Replace
 from deputize.core.rules import Fault, Refusal, Rule
 from deputize.core.values import Instant, Issuer, Seconds, Secret
@@ -163,7 +163,7 @@ class Bff:
             "verifier": asked.verifier.reveal(),
             "nonce": asked.nonce.reveal() if asked.nonce else "",
             "return": back,
-            "replaces": sessions.key_of(before) if before else "",
+            "replaces": before or "",
         }
         record = BffBegun(
             key=sessions.key_of(name),
@@ -197,7 +197,8 @@ class Bff:
         except Refused as no:
             out = said_so(403, no.error, "The authorization server said no.")
             return replace(out, headers=(*out.headers, ("set-cookie", self._begun.removed)))
-        session = await sessions.begin(held, sessions.text_of(told, "replaces"), self._life, env)
+        session = await sessions.begin(held, self._life, env)
+        await self._end(sessions.text_of(told, "replaces"))  # what the browser had before is worth nothing (fixation)
         return _goes_to(
             sessions.text_of(told, "return"), self._begun.removed, self._session.carrying(session, self._life)
         )
@@ -222,16 +223,19 @@ class Bff:
 
     async def _leaves(self, headers: Headers) -> Outbound:
         """End the session here at once, then have the server end its tokens."""
-        name = self._session.name_in(headers)
-        there = await sessions.found(name, self._env) if name else None
-        if there is not None:
-            await sessions.end(await self._env.store.read(BffSession, there[0].key), self._env)
-            try:
-                await self._renewing.give_up(there[1])
-            except Fault as fault:  # they are kept nowhere any more
-                _log.warning("tokens of a session that ended were not revoked: %s", fault)
+        await self._end(self._session.name_in(headers) or "")
         headers_out = (("content-type", "application/json"), *ALWAYS, ("set-cookie", self._session.removed))
         return Outbound(status=200, headers=headers_out, body=json_bytes({"signed_out": True}))
+
+    async def _end(self, name: str) -> None:
+        there = await sessions.found(name, self._env) if name else None
+        if there is None:
+            return
+        await sessions.end(there[0], self._env)
+        try:
+            await self._renewing.give_up(there[1])
+        except Fault as fault:  # they are kept nowhere any more
+            _log.warning("tokens of a session that ended were not revoked: %s", fault)
 
     async def _tells(self, headers: Headers) -> Outbound:
         """Who is signed in, for the page."""

@@ -150,8 +150,8 @@ def _cipher(name: str) -> AESGCM:
 # --- sessions -------------------------------------------------------------------------------------------------------
 
 
-async def begin(held: Held, replaces: str, life: Seconds, env: Env) -> str:
-    """A new session under a name that nobody has ever seen; the one that the browser had before ends (fixation)."""
+async def begin(held: Held, life: Seconds, env: Env) -> str:
+    """A new session under a name that nobody has ever seen."""
     now, name = env.clock(), env.random(NAME_BITS)
     made = BffSession(
         key=key_of(name),
@@ -160,8 +160,6 @@ async def begin(held: Held, replaces: str, life: Seconds, env: Env) -> str:
     )
     if not await env.store.commit(Add(made)):
         raise Fault("a fresh name was there already", retry=True)
-    if replaces:
-        await end(await env.store.read(BffSession, replaces), env)
     return name
 
 
