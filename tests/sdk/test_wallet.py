@@ -26,9 +26,12 @@ from deputize.sdk.wallet import (
     accept,
     notify,
     read_offer,
+    read_request,
 )
 from deputize.server.app import protocol_app
+from deputize.vc.client_ids import Trust
 from deputize.vc.issuance import CredentialOffer, offer, offer_link
+from deputize.vc.requests import link_to
 from tests.jose.making import a_key
 from tests.support.calling import Calling
 from tests.support.credentials import BADGE, CLAIMS, DIPLOMA, VCT, Issuing, an_issuer, identifier_of
@@ -208,3 +211,14 @@ async def test_an_offer_that_wants_a_person_is_not_taken_here(held: Held) -> Non
     made = await held.issuing.offered(person="alice", coded=False)
     with pytest.raises(Fault, match="sign in"):
         await held.accepted(offer(made.told()))
+
+
+@pytest.mark.parametrize("status", [302, 307, 404, 500])
+async def test_where_a_request_should_lie_nothing_else_is_followed(held: Held, status: int) -> None:
+    """A redirect of a request_uri is an answer like any other that is not good (W12)."""
+    link = link_to("openid4vp", "x509_hash:abc", "https://as.example/nowhere", post=True)
+    moved = Headers((("location", "https://evil.example/request"), ("content-type", "application/json")))
+    held.calling.answers["/nowhere"] = lambda _: Reply(status=status, headers=moved, body=b"{}")
+    with pytest.raises(Fault):
+        await arun(read_request(link, Trust(), held.wallet), held.calling)
+    assert [call.url for call in held.calling.calls] == ["https://as.example/nowhere"]

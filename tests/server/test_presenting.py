@@ -7,16 +7,20 @@ from html import unescape
 import httpx2
 import pytest
 
-from deputize.core.wire import b64u_bytes, form_bytes, json_object
+from deputize.core.rules import Refusal
+from deputize.core.wire import Form, Headers, Inbound, b64u_bytes, form_bytes, json_object
 from deputize.jose import jwt
 from deputize.jose.keys import PrivateKey
 from deputize.oauth import statuses
+from deputize.oauth.client import Person
 from deputize.oauth.offers import Entitled
 from deputize.sdk.flow import arun
-from deputize.sdk.wallet import Wallet, accept, read_request, send
+from deputize.sdk.wallet import Wallet, accept, read_offer, read_request, send
+from deputize.server import presenting, session
 from deputize.server.app import protocol_app
 from deputize.server.credentials import Asked, Certified
 from deputize.server.pages import PageSettings, pages
+from deputize.server.session import Cookie
 from deputize.vc import answers, presentations, requests
 from deputize.vc.answers import Held, answer, choice, held
 from deputize.vc.client_ids import Trust
@@ -171,6 +175,19 @@ async def test_a_wallet_is_told_in_json_what_is_wrong() -> None:
         assert (await site.browser().get(f"/present/degree/{key}")).status_code == 404
 
 
+def test_an_answer_is_a_form_of_which_one_field_may_be_long() -> None:
+    def read(body: bytes, kind: str = "application/x-www-form-urlencoded") -> Form:
+        headers = Headers((("content-type", kind),))
+        return presenting.answer_form(Inbound(method="POST", url="https://as.example/x", headers=headers, body=body))
+
+    assert read(b"vp_token=" + b"x" * 40_000 + b"&state=s").get("state") == "s"
+    for body in (b"a=1&a=2", b"a", b"a=%ff", "a=ä".encode(), b"&".join(b"a%d=1" % n for n in range(11))):
+        with pytest.raises(Refusal):
+            read(body)
+    with pytest.raises(Refusal):
+        read(b"a=1", "application/json")
+
+
 async def test_a_wallet_that_refuses_leaves_a_page_that_says_so() -> None:
     async with an_issuer(ASKS) as issuing:
         site = await a_site(issuing)
@@ -198,6 +215,35 @@ async def test_a_credential_that_was_revoked_is_refused() -> None:
         assert told.json()["error_description"] == IS_VALID.says
 
 
+async def test_a_person_puts_a_credential_of_theirs_into_a_wallet() -> None:
+    async with an_issuer(ASKS) as issuing:
+        site = await a_site(issuing)
+        await issuing.offered(person="alice", coded=False)
+        browser = site.browser()
+        assert (await browser.get("/my-credentials")).headers["location"].startswith("/sign-in")
+        cookie = Cookie.of(issuing.world.here.issuer)
+        for login in ("bob", "alice"):
+            person = await issuing.world.store.read(Person, login)
+            assert person is not None
+            value = await session.begin(person, None, session.Settings(), issuing.world.env)
+            browser.cookies.set(cookie.name, value, domain="as.example", path="/")
+            page = await browser.get("/my-credentials")
+            assert ("Diploma" in text_of(page)) is (login == "alice")
+        made = await browser.post("/my-credentials/diploma", data={"token": token_on(page)}, headers=SAME_ORIGIN)
+        assert made.headers["cache-control"] == "no-store"
+        found = re.search(r'href="(openid-credential-offer://[^"]*)"', made.text)
+        code = re.search(r"<b class=\"code\">([0-9]{6})</b>", made.text)
+        assert found, made.text
+        assert code, made.text
+        offered = await arun(read_offer(unescape(found[1])), site.calling)
+        (one,) = await arun(accept(offered, [a_key("ES256", 62)], site.wallet, tx_code=code[1]), site.calling)
+        assert held(one.credential, a_key("ES256", 62)).types == {VCT}
+        nothing = await browser.post("/my-credentials/badge", data={"token": token_on(page)}, headers=SAME_ORIGIN)
+        assert nothing.status_code == 404
+        forged = await browser.post("/my-credentials/diploma", data={"token": "x"}, headers=SAME_ORIGIN)
+        assert forged.status_code == 403
+
+
 async def test_haip_narrows_both_ends() -> None:
     """HAIP 1.0: x509_hash, direct_post.jwt, haip-vp; credentials with x5c; and tokens that are bound."""
     async with an_issuer(ASKS) as issuing:
@@ -209,6 +255,7 @@ async def test_haip_narrows_both_ends() -> None:
         header = site.cards[0].text.partition(".")[0]
         assert b'"x5c"' in b64u_bytes(header)
         assert len(answers.authorities(json_object(b64u_bytes(header)))) == 2  # the anchor is left out
+        assert await site.presented(link) is not None  # and what was so issued is taken
         bearer = await issuing.token()
         assert (await issuing.post("/credential", {}, bearer)).told == (401, "invalid_token")
         metadata = await issuing.world.app_get("/.well-known/openid-credential-issuer/credentials")

@@ -66,6 +66,8 @@ def offer(
 
     async def work(parts: ServerParts) -> Offered:
         credentials = _on(parts, name)
+        if claims is not None:
+            credentials.hold(name, claims, parts.env)
         if person and await parts.env.store.read(Person, person) is None:
             raise Fault(f"there is nobody called {person}")
         made = await offers.make(
@@ -96,6 +98,7 @@ def ready(config: Path | None, name: str, claims: JsonObject, *, dev: bool) -> N
         kept = await parts.env.store.read(Entitled, name)
         if kept is None:
             raise Fault("nothing was offered under this identifier")
+        _on(parts, kept.configuration).hold(kept.configuration, claims, parts.env)
         text = json.dumps(claims, ensure_ascii=False, separators=(",", ":"))
         event = Event(key="", at=parts.env.clock(), what="credential_ready", told={"configuration": kept.configuration})
         after = Entitled(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from deputize.core.ports import Env
-from deputize.core.rules import Refusal
+from deputize.core.rules import Fault, Refusal
 from deputize.core.values import Issuer, Seconds, WebUrl
 from deputize.core.wire import JsonObject
 from deputize.jose.keys import PrivateKey
@@ -19,6 +19,7 @@ from deputize.oauth.login import NONE
 from deputize.oauth.statuses import StatusEntry
 from deputize.vc import dcql
 from deputize.vc.client_ids import REDIRECT_URI, X509_HASH, certificate_hash
+from deputize.vc.credential import prepare
 from deputize.vc.dcql import KEY_IDENTIFIER
 from deputize.vc.issuance import RequestKeys
 from deputize.vc.issue import Frame
@@ -33,6 +34,7 @@ ANONYMOUS: Final = "anonymous-wallet"
 PRESENT: Final = "/present"
 TAKEN: Final = frozenset({"requests", "answers"})  # names of what wallets ask for below it
 DAY: Final = 24 * 3600
+SET_HERE: Final = frozenset({"iss", "vct", "iat", "exp", "cnf", "status"})
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -183,6 +185,17 @@ class Credentials:
         """The Credential Issuer Identifier; what tokens for it have as their audience, and credentials as their iss."""
         return self.issuer.at(PATH)
 
+    def hold(self, name: str, claims: JsonObject, env: Env) -> None:
+        """Hold that such a credential can be issued, before it is promised. Raises Fault."""
+        issued = self.settings.issued[name]
+        taken = sorted(SET_HERE & claims.keys())
+        if taken:
+            raise Fault(f"the server itself says {', '.join(taken)}")
+        try:
+            prepare({**claims, "vct": issued.vct}, self.frame(issued), alg="ES256", kid=None, random=env.random)
+        except ValueError as problem:
+            raise Fault(f"nobody could verify such a credential: {problem}") from None
+
     def frame(self, one: Issued) -> Frame:
         return Frame.of(*(_path(each) for each in one.hides))
 
@@ -205,7 +218,8 @@ class Credentials:
     def policy(self, env: Env, *, error: str = "invalid_request") -> Policy:
         """Whose credentials are taken: our own, and those of issuers that are trusted by name."""
         types = frozenset(one.vct for one in self.settings.issued.values())
-        keys = list(env.signer.keys()) + ([self.certified.key.public_jwk()] if self.certified else [])
+        by_certificate = self.certified if self.settings.haip else None
+        keys = list(env.signer.keys()) if by_certificate is None else [by_certificate.key.public_jwk()]
         own = TrustedIssuer(issuer=self.name, keys=pinned({"keys": keys}), types=types, status=_own_status)
         others = (
             TrustedIssuer(issuer=issuer, keys=_WEB, types=frozenset(vcts), status=_STATUS)
@@ -246,6 +260,14 @@ async def _own_status(status: Mapping[str, object], issuer: str, env: Env) -> No
 
 def _path(said: str) -> tuple[str | int | None, ...]:
     return tuple(None if step == "*" else int(step) if step.isdecimal() else step for step in said.split("."))
+
+
+def picture_of(link: str) -> str:
+    """A link as a picture that a wallet reads, in a data URL."""
+    import segno  # noqa: PLC0415 (a server starts without it)
+
+    drawn = segno.make(link, micro=False, boost_error=False)
+    return drawn.svg_data_uri(scale=4, border=2, dark="#15201b", light="#ffffff")
 
 
 def json_of(value: Any) -> JsonObject:  # noqa: ANN401 (what a settings file says)

@@ -28,6 +28,7 @@ from deputize.server.device import Devices
 from deputize.server.entrance import Entrance
 from deputize.server.frame import Frame, SignedIn, SignedOut
 from deputize.server.leaving import Leaving
+from deputize.server.own_credentials import OwnCredentials
 from deputize.server.passkeys import Place
 from deputize.server.people import Hashing
 from deputize.server.people import Settings as PeopleSettings
@@ -118,6 +119,8 @@ def pages(
     more = of_devices if here.device.on else ()
     if credentials is not None and credentials.settings.asked:
         more = (*more, *Presenting(frame, credentials).routes())
+    if credentials is not None and credentials.settings.issued:
+        more = (*more, *OwnCredentials(frame, credentials).routes())
     app = Starlette(
         routes=[Route(frame.base + path, does, methods=[method]) for method, path, does in (*routes, *more)],
         exception_handlers={

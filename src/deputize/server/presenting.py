@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,9 +12,9 @@ from starlette.responses import Response
 from deputize.core.ports import Add, Env
 from deputize.core.rules import Fault, Refusal
 from deputize.core.values import Secret
-from deputize.core.wire import Inbound, JsonObject, Outbound
+from deputize.core.wire import FORM, FORM_TYPE, ONCE, Form, Inbound, JsonObject, Outbound
 from deputize.server import http, session, views
-from deputize.server.credentials import PRESENT, Asked, Credentials, json_of
+from deputize.server.credentials import PRESENT, Asked, Credentials, json_of, picture_of
 from deputize.server.frame import Frame, headers_of
 from deputize.vc import presentations, requests
 from deputize.vc.presentations import KNOWN_REQUEST, PRESENTED, RESPONSE_CODE, Wanted
@@ -68,6 +69,20 @@ def _facts(value: Any, above: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401
         return
     for name, member in members:
         yield from _facts(member, f"{above}.{name}" if above else str(name))
+
+
+def answer_form(request: Inbound) -> Form:
+    """The form of a wallet's answer: one field of it may be as long as the whole, for that is where credentials are."""
+    kind = (request.headers.one("content-type") or "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        FORM_TYPE.refuse("invalid_request", content_type=kind[:80])
+    try:
+        pairs = parse_qsl(request.body.decode("ascii"), strict_parsing=True, max_num_fields=10, errors="strict")
+    except ValueError:
+        FORM.refuse("invalid_request")
+    if len(dict(pairs)) != len(pairs):
+        ONCE.refuse("invalid_request")
+    return Form({name: (value,) for name, value in pairs if value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +172,7 @@ class Presenting:
         link = self._link(wanted)
         if wanted.returns_to:
             return self.frame.page("present.html", visitor, view=replace(view, key=key, link=link))
-        import segno  # noqa: PLC0415 (a server starts without it)
-
-        drawn = segno.make(link, micro=False, boost_error=False)
-        picture = drawn.svg_data_uri(scale=4, border=2, dark="#15201b", light="#ffffff")
+        picture = picture_of(link)
         return self.frame.page("present.html", visitor, view=replace(view, key=key, picture=picture))
 
     async def _collected(self, request: Request) -> JsonObject | None:
@@ -213,7 +225,7 @@ class Presenting:
 
         async def taken(inbound: Inbound) -> Outbound:
             policy = self.credentials.policy(self.env)
-            back = await presentations.answered(request.path_params["key"], inbound.form(), policy, self.env)
+            back = await presentations.answered(request.path_params["key"], answer_form(inbound), policy, self.env)
             return http.answered({} if back is None else {"redirect_uri": back})
 
         return await self._for_wallets(request, taken)
