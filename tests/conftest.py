@@ -4,23 +4,18 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import pytest
-import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.flow import Flow, a_flow
+from tests.support.logs import plainly
 from tests.support.world import World, a_world
 
 LEGIBLE: Final = 60
 
-# What is logged without a configuration shows each variable of a traceback, which takes seconds.
-structlog.configure(
-    processors=[
-        structlog.processors.add_log_level,
-        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
-    ]
-)
+plainly()
 if settings.get_current_profile_name() == "default":  # `make fuzz` has loaded its own
-    settings.register_profile("tests", deadline=None)  # a machine that is slow finds nothing wrong
+    # A machine that is slow finds nothing wrong.
+    settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("tests")
 
 

@@ -10,8 +10,8 @@ import structlog
 
 from deputize.adapters.key_file import FileSigner
 from deputize.adapters.keys_master import MasterKey
-from deputize.adapters.keys_ring import State
-from deputize.adapters.keys_signer import RingSigner
+from deputize.adapters.keys_ring import Ring, State
+from deputize.adapters.keys_signer import RingSigner, Step
 from deputize.core.values import Instant
 from deputize.jose.keys import PublicKey
 from tests.support.ports import FixedClock
@@ -54,11 +54,18 @@ def make(path: str, now: int) -> None:
     say(opened(path, now).active()[0])
 
 
+class Held(FileSigner):
+    """Has looked, and decided what to change; and waits to be told."""
+
+    async def _change(self, step: Step, what: str) -> Ring:
+        say("ready")
+        sys.stdin.readline()
+        return await super()._change(step, what)
+
+
 def rotate(path: str, now: int) -> None:
     """Rotate at once, at the same time as others do; say who signs."""
-    signer = opened(path, now)
-    say("ready")
-    sys.stdin.readline()
+    signer = Held.open(Path(path), clock=FixedClock(now))
     asyncio.run(signer.rotate(at_once=True))
     say(signer.active()[0])
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from deputize.adapters import key_file
@@ -22,6 +21,7 @@ from deputize.core.rules import Fault
 from deputize.core.values import Seconds
 from deputize.jose.keys import PrivateKey
 from tests.adapters.keys import DAY, MASTER, OTHER_MASTER, kids, signs, states
+from tests.support import logs
 from tests.support.ports import FixedClock
 
 ROOT = Path(__file__).parents[2]
@@ -39,10 +39,10 @@ def clock() -> FixedClock:
 
 @pytest.fixture
 def logged() -> Iterator[list[Mapping[str, object]]]:
-    structlog.reset_defaults()
+    logs.plainly()
     with capture_logs() as lines:
         yield lines  # type: ignore[misc]  # they are told as dictionaries that can be changed; nobody does
-    structlog.reset_defaults()
+    logs.plainly()
 
 
 def written(path: Path, document: object) -> Path:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from deputize.adapters.keys_ring import State
@@ -19,6 +18,7 @@ from deputize.core.rules import Fault
 from deputize.core.values import Instant
 from tests.adapters.conftest import Servers
 from tests.adapters.keys import DAY, MASTER, OTHER_MASTER, kids, signs, states
+from tests.support import logs
 from tests.support.ports import FixedClock
 from tests.support.postgres import CARRIED
 
@@ -164,7 +164,7 @@ async def test_the_last_good_keys_stay_in_use_and_the_log_is_told_once(clock: Fi
     store = Ailing()
     signer = await StoreSigner.open(store, MASTER, clock=clock)
     first = await signs(signer)
-    structlog.reset_defaults()
+    logs.plainly()
 
     async def still_signs_while(what: str) -> None:
         with capture_logs() as lines:

@@ -182,7 +182,7 @@ _LONG = "x" * 60 + " pharmacy.example/" + "y" * 80
 _OVERHANG = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
-@pytest.mark.parametrize("width", [320, NARROW, WIDE])
+@pytest.mark.parametrize("width", [320, *(pytest.param(width, marks=pytest.mark.slow) for width in (NARROW, WIDE))])
 async def test_no_page_is_wider_than_the_screen_whatever_it_has_to_say(tmp_path: Path, width: int) -> None:
     async with a_desk(tmp_path) as desk:
         page = await desk.sit_down(width=width)
@@ -207,7 +207,7 @@ async def test_no_page_is_wider_than_the_screen_whatever_it_has_to_say(tmp_path:
             await expect(page.get_by_role("button", name=answer)).to_be_in_viewport(ratio=1)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 async def test_allow_and_deny_weigh_the_same(tmp_path: Path, scheme: Any) -> None:
     async with a_desk(tmp_path) as desk:
         page = await desk.sit_down(color_scheme=scheme)

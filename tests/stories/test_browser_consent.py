@@ -105,7 +105,7 @@ async def _signs_in(page: Page) -> None:
     await page.get_by_role("button", name="Sign in").click()
 
 
-@pytest.mark.parametrize("width", [NARROW, WIDE])
+@pytest.mark.parametrize("width", [NARROW, pytest.param(WIDE, marks=pytest.mark.slow)])
 async def test_alice_signs_in_allows_less_than_was_asked_and_the_app_has_just_that(tmp_path: Path, width: int) -> None:
     async with an_app(tmp_path) as app:
         page = await app.desk.sit_down(width=width)

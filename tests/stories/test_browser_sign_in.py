@@ -65,7 +65,7 @@ async def fits(page: Page) -> None:
         assert 44 <= box["height"] < 60, await target.inner_text()
 
 
-@pytest.mark.parametrize("width", [NARROW, WIDE])
+@pytest.mark.parametrize("width", [NARROW, pytest.param(WIDE, marks=pytest.mark.slow)])
 async def test_a_passkey_is_added_named_used_and_removed(tmp_path: Path, width: int) -> None:
     async with a_named_desk(tmp_path) as desk:
         page = await desk.sit_down(width=width)

@@ -40,6 +40,7 @@ from deputize.oauth.tokens import Settings as TokenSettings
 from deputize.server.app import protocol_app
 from deputize.server.http import Asgi
 from deputize.server.mandates import mint
+from tests.support import logs
 from tests.support.asgi import Answer, request
 from tests.support.cast import (
     BASIC,
@@ -393,7 +394,7 @@ async def a_world(
         await peopled(world)
         yield world
     finally:
-        structlog.reset_defaults()
+        logs.plainly()
         await env.store.close()
 
 
